@@ -1,0 +1,315 @@
+//! The front door: `cargo brig <any cargo command>`.
+//!
+//! Runs Cargo with the shim in force, and passes arguments, streams, signals and the exit code
+//! through. After a command that can build it audits the build's script files and prints a summary.
+
+pub mod command_line;
+pub mod summary;
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::audit::{self, Audit, Findings};
+use crate::config::{Config, LinksOverride};
+use crate::exit::{self, Ending};
+use crate::session::{self, PrivateDir, Run};
+use crate::settings;
+use crate::shim::linker;
+use crate::sys;
+use command_line::CommandLine;
+
+/// Why the front door could not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The program itself cannot serve as shim and launcher.
+    #[error(
+        "this cargo-brig is dynamically linked: a build script could make it load a library of the \
+         script's; install a static one (RUSTFLAGS=\"-C target-feature=+crt-static\" cargo install \
+         cargo-brig --target x86_64-unknown-linux-gnu)"
+    )]
+    Dynamic,
+    /// `RUSTC_WRAPPER` is set, and empty.
+    #[error(
+        "RUSTC_WRAPPER is set to nothing, by which Cargo runs rustc without any wrapper and build \
+         scripts would run outside the jail; unset it, or run `cargo` without `brig`"
+    )]
+    EmptyWrapper,
+    /// The program's own path.
+    #[error("cannot tell where cargo-brig itself is installed")]
+    OwnPath(#[source] io::Error),
+    /// Cargo cannot be started or waited for.
+    #[error("cannot run `{}`", .program.to_string_lossy())]
+    Cargo {
+        /// Cargo.
+        program: OsString,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The session.
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    /// The audit.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
+    /// The linker shim.
+    #[error(transparent)]
+    Linker(#[from] linker::Error),
+    /// `cargo fix` cannot be covered.
+    #[error(
+        "cannot tell the target directory or the host of `cargo {command}`, without which its \
+             build scripts cannot be covered"
+    )]
+    NoLinkerShim {
+        /// The Cargo command.
+        command: String,
+    },
+}
+
+/// Refuses a program that the dynamic loader prepares: it would run a script's code first.
+///
+/// # Errors
+/// [`Error::Dynamic`].
+pub fn require_static() -> Result<(), Error> {
+    if cfg!(target_feature = "crt-static") { Ok(()) } else { Err(Error::Dynamic) }
+}
+
+/// Runs a Cargo command with the shim in force.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
+    require_static()?;
+    let command_line = CommandLine::parse(arguments);
+    let directory = working_directory(&command_line);
+    let config = Config::load(&directory, &command_line.values("--config"));
+    let own = own_path()?;
+    let wrapper = users_wrapper(&config, &own)?;
+    let session = PrivateDir::new("session")?;
+
+    let mut cargo = command_line.cargo();
+    cargo.args(arguments).env("RUSTC_WRAPPER", &own);
+    cargo.env(settings::SESSION, session.path());
+    match wrapper {
+        Some(wrapper) => cargo.env(settings::WRAPPER, wrapper),
+        None => cargo.env_remove(settings::WRAPPER),
+    };
+    if !command_line.may_build() {
+        return Ok(ending(wait(cargo)?));
+    }
+
+    let roots = build_roots(&command_line, &directory);
+    if command_line.bypasses_the_wrapper() {
+        cover_by_linker(&mut cargo, &command_line, &config, roots.first(), &own)?;
+    }
+    let waits = |profile_dir: &Path| command_line.builds_in(profile_dir);
+    let audit = Audit::begin(roots, waits)?;
+    let status = wait(cargo)?;
+    let findings = audit.finish()?;
+    let runs = Run::load_all(session.path())?;
+    let overridden = overridden(&config, &command_line);
+    let summary = summary::Summary { runs: &runs, findings: &findings, overridden: &overridden };
+    let style = summary::Style::of(&command_line);
+    eprint!("{}", summary.render(style, status.success()));
+    if status.success() && !findings.unjailed.is_empty() {
+        return Ok(Ending::Code(exit::UNJAILED));
+    }
+    Ok(ending(status))
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    match status.code() {
+        Some(code) => Ending::Code(code),
+        None => Ending::Signal(status.signal().unwrap_or_default()),
+    }
+}
+
+fn working_directory(command_line: &CommandLine) -> PathBuf {
+    let current = env::current_dir().unwrap_or_default();
+    match command_line.values("-C").last() {
+        Some(directory) => current.join(directory),
+        None => current,
+    }
+}
+
+/// The program's own path, by which Cargo will call it. A program that was replaced while it runs
+/// shows as deleted; the new one at the same place is as good.
+fn own_path() -> Result<PathBuf, Error> {
+    let path = fs::read_link("/proc/self/exe").map_err(Error::OwnPath)?;
+    if path.is_file() {
+        return Ok(path);
+    }
+    let text = path.to_string_lossy();
+    let path = PathBuf::from(text.strip_suffix(" (deleted)").unwrap_or(&text));
+    fs::canonicalize(path).map_err(Error::OwnPath)
+}
+
+/// The wrapper that the user had, which ours will call.
+fn users_wrapper(config: &Config, own: &Path) -> Result<Option<OsString>, Error> {
+    let wrapper = match env::var_os("RUSTC_WRAPPER") {
+        Some(wrapper) if wrapper.is_empty() => return Err(Error::EmptyWrapper),
+        Some(wrapper) => Some(wrapper),
+        None => env::var_os(settings::WRAPPER).or_else(|| config.rustc_wrapper()),
+    };
+    Ok(wrapper.filter(|wrapper| !is_own(wrapper, own)))
+}
+
+/// Whether a wrapper is this program: then it is not called twice.
+fn is_own(wrapper: &OsStr, own: &Path) -> bool {
+    let path = Path::new(wrapper);
+    path.file_name() == Some(OsStr::new("cargo-brig"))
+        || fs::canonicalize(path).is_ok_and(|path| path == own)
+}
+
+/// Runs Cargo, hands on the signals that only this process gets, and returns Cargo's status.
+///
+/// A signal from the terminal reaches the whole process group, Cargo included; one that somebody
+/// sent to this process alone is passed on (sigaction(2), `SI_KERNEL`).
+fn wait(mut cargo: Command) -> Result<ExitStatus, Error> {
+    let program = cargo.get_program().to_owned();
+    let failed = |source: io::Error| Error::Cargo { program: program.clone(), source };
+    let signals: SigSet = [
+        Signal::SIGCHLD,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ]
+    .into_iter()
+    .collect();
+    let mut mask = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut mask))
+        .map_err(|errno| failed(errno.into()))?;
+    sys::start_with_signal_mask(&mut cargo, mask);
+    let arriving = SignalFd::new(&signals).map_err(|errno| failed(errno.into()))?;
+    let mut child: Child = cargo.spawn().map_err(failed)?;
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            return Ok(status);
+        }
+        let mut polled = [PollFd::new(arriving.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        let Ok(Some(info)) = arriving.read_signal() else { continue };
+        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+        let Ok(signal) = Signal::try_from(number) else { continue };
+        let from_terminal = info.ssi_code == libc::SI_KERNEL;
+        if signal != Signal::SIGCHLD && !from_terminal {
+            // Cargo may have ended in this moment; then there is nobody to tell.
+            if let Err(errno) = kill(pid, signal) {
+                tracing::debug!(%errno, %signal, "Cargo did not get the signal");
+            }
+        }
+    }
+}
+
+/// The directories in which Cargo will build, the target directory first. None if Cargo cannot tell,
+/// as for `cargo install` outside of a package: then only what the launchers say is known.
+fn build_roots(command_line: &CommandLine, directory: &Path) -> Vec<PathBuf> {
+    let Some(metadata) = metadata(command_line, &["--no-deps"]) else {
+        return Vec::new();
+    };
+    let path = |key: &str| metadata.get(key).and_then(Value::as_str).map(PathBuf::from);
+    let configured = path("target_directory");
+    let target = match command_line.values("--target-dir").last() {
+        Some(target) => Some(directory.join(target)),
+        None => configured.clone(),
+    };
+    let build = match path("build_directory") {
+        build if build == configured => target.clone(),
+        build => build,
+    };
+    let mut roots: Vec<PathBuf> = target.into_iter().chain(build).collect();
+    roots.dedup();
+    roots
+}
+
+/// What `cargo metadata` says; none if it fails, for which Cargo will give the reason itself.
+fn metadata(command_line: &CommandLine, options: &[&str]) -> Option<Value> {
+    let output = command_line
+        .cargo()
+        .args(command_line.global())
+        .args(["metadata", "--format-version=1"])
+        .args(options)
+        .args(command_line.manifest())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    serde_json::from_slice(&output.stdout).ok()
+}
+
+/// Sets the linker shim for a command that does not call the wrapper for the workspace's packages.
+fn cover_by_linker(
+    cargo: &mut Command,
+    command_line: &CommandLine,
+    config: &Config,
+    target_dir: Option<&PathBuf>,
+    own: &Path,
+) -> Result<(), Error> {
+    let host = command_line
+        .cargo()
+        .args(command_line.toolchain())
+        .arg("-vV")
+        .stderr(Stdio::null())
+        .output()
+        .ok()
+        .and_then(|output| {
+            let text = String::from_utf8(output.stdout).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)
+        });
+    let (Some(target_dir), Some(host)) = (target_dir, host) else {
+        let command = command_line.command().unwrap_or_default().to_owned();
+        return Err(Error::NoLinkerShim { command });
+    };
+    let real = config.linker(&host).unwrap_or_else(|| OsString::from("cc"));
+    let link = linker::set_up(target_dir, own, &real)?;
+    let variable = format!("CARGO_TARGET_{}_LINKER", host.to_uppercase().replace(['-', '.'], "_"));
+    cargo.env(variable, link);
+    Ok(())
+}
+
+/// The packages whose scripts do not run because of a `links` override.
+fn overridden(config: &Config, command_line: &CommandLine) -> Vec<(String, LinksOverride)> {
+    let overrides = config.links_overrides();
+    if overrides.is_empty() {
+        return Vec::new();
+    }
+    let metadata = metadata(command_line, &[]).unwrap_or_default();
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    let mut found = Vec::new();
+    for package in packages.into_iter().flatten() {
+        let text = |key: &str| package.get(key).and_then(Value::as_str);
+        let Some(links) = text("links") else { continue };
+        if let Some(by) = overrides.iter().find(|candidate| candidate.links == links) {
+            let name =
+                format!("{} v{}", text("name").unwrap_or("?"), text("version").unwrap_or("?"));
+            found.push((name, by.clone()));
+        }
+    }
+    found
+}
+
+/// How many of the build's scripts were fresh: launchers of which nobody reported a run.
+fn fresh(findings: &Findings, runs: &[Run]) -> usize {
+    let ran = |launcher: &PathBuf| runs.iter().any(|run| run.launcher == *launcher);
+    findings.jailed.iter().filter(|launcher| !ran(launcher)).count()
+}

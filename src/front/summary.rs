@@ -1,0 +1,217 @@
+//! What a person reads at the end of a build: one line if all is well.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+
+use super::command_line::CommandLine;
+use super::fresh;
+use crate::access::printable;
+use crate::audit::Findings;
+use crate::config::LinksOverride;
+use crate::session::Run;
+
+/// How it is printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    color: bool,
+    quiet: bool,
+}
+
+impl Style {
+    /// As Cargo would do it: colours on a terminal, unless `--color`, `CARGO_TERM_COLOR` or
+    /// `NO_COLOR` say otherwise.
+    #[must_use]
+    pub fn of(command_line: &CommandLine) -> Self {
+        let color = match command_line.color().as_ref().and_then(|color| color.to_str()) {
+            Some("always") => true,
+            Some("never") => false,
+            _ => std::env::var_os("NO_COLOR").is_none() && stderr().is_terminal(),
+        };
+        Self { color, quiet: command_line.is_quiet() }
+    }
+
+    fn status(self, word: &str) -> String {
+        if self.color { format!("\x1b[1;32m{word:>12}\x1b[0m") } else { format!("{word:>12}") }
+    }
+
+    fn label(self, color: u8, word: &str) -> String {
+        if self.color { format!("\x1b[1;{color}m{word}\x1b[0m:") } else { format!("{word}:") }
+    }
+}
+
+/// What a build was found to be.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// The scripts that ran.
+    pub runs: &'a [Run],
+    /// The audit's findings.
+    pub findings: &'a Findings,
+    /// Packages whose scripts were replaced by a `links` override.
+    pub overridden: &'a [(String, LinksOverride)],
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+impl Summary<'_> {
+    /// The text for stderr; nothing if no script has to do with the command, or nothing has to be
+    /// said and Cargo was to be quiet. `succeeded` is whether Cargo did.
+    #[must_use]
+    pub fn render(&self, style: Style, succeeded: bool) -> String {
+        let mut text = String::new();
+        self.line(&mut text, style);
+        if !style.quiet {
+            self.denials(&mut text, style);
+        }
+        if !self.findings.unjailed.is_empty() {
+            self.unjailed(&mut text, style, succeeded);
+        }
+        text
+    }
+
+    fn line(&self, text: &mut String, style: Style) {
+        let ran = self.runs.len();
+        let fresh = fresh(self.findings, self.runs);
+        let perhaps = self.findings.perhaps.len().saturating_sub(ran);
+        if style.quiet || ran + fresh + perhaps + self.overridden.len() == 0 {
+            return;
+        }
+        let mut parts = vec![format!("{} in the jail", counted(ran, "build script run"))];
+        if fresh > 0 {
+            parts.push(format!("{fresh} fresh"));
+        }
+        if perhaps > 0 {
+            parts.push(format!("{perhaps} more jailed before in this build directory"));
+        }
+        for (package, by) in self.overridden {
+            parts.push(format!(
+                "`{}` not run because {} overrides `links = \"{}\"`",
+                printable(package),
+                by.file.display(),
+                printable(&by.links)
+            ));
+        }
+        let denied: usize = self.denied().values().map(Vec::len).sum();
+        parts.push(match denied {
+            0 => "nothing denied".to_owned(),
+            denied => counted(denied, "denial"),
+        });
+        writeln!(text, "{} {}", style.status("Jailed"), parts.join(", "))
+            .expect("a String takes it all");
+    }
+
+    /// Sentences by package, each once.
+    fn denied(&self) -> BTreeMap<&str, Vec<String>> {
+        let mut denied: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for run in self.runs {
+            let remarkable = run.denials.iter().filter(|denial| denial.is_remarkable());
+            let sentences = remarkable
+                .map(|denial| denial.denial(&run.policy))
+                .chain(run.withheld.iter().cloned());
+            for sentence in sentences {
+                let known = denied.entry(&run.package).or_default();
+                if !known.contains(&sentence) {
+                    known.push(sentence);
+                }
+            }
+        }
+        denied.retain(|_, sentences| !sentences.is_empty());
+        denied
+    }
+
+    fn denials(&self, text: &mut String, style: Style) {
+        const SHOWN: usize = 20;
+        for (package, sentences) in self.denied() {
+            let label = style.label(33, "warning");
+            for sentence in sentences.iter().take(SHOWN) {
+                writeln!(text, "{label} the build script of `{}` {sentence}", printable(package))
+                    .expect("a String takes it all");
+            }
+            if let Some(more) = sentences.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+                writeln!(text, "{label} … and {more} more of `{}`", printable(package))
+                    .expect("a String takes it all");
+            }
+        }
+    }
+
+    fn unjailed(&self, text: &mut String, style: Style, succeeded: bool) {
+        let label = style.label(31, "error");
+        let files: &Vec<PathBuf> = &self.findings.unjailed;
+        for file in files {
+            let file = printable(&file.to_string_lossy());
+            writeln!(text, "{label} the build script `{file}` is not in the jail")
+                .expect("a String takes it all");
+        }
+        if succeeded {
+            writeln!(
+                text,
+                "{label} the build is not reported as a success: {} of it can have run outside the \
+                 jail (was another Cargo without cargo-brig building here?)",
+                counted(files.len(), "build script")
+            )
+            .expect("a String takes it all");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Access, Kind};
+
+    const PLAIN: Style = Style { color: false, quiet: false };
+
+    fn run(denials: Vec<Access>) -> Run {
+        Run {
+            package: "a v1.0.0".to_owned(),
+            launcher: "/t/a".into(),
+            policy: "default".to_owned(),
+            denials,
+            withheld: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn one_line_when_all_is_well() {
+        let findings =
+            Findings { jailed: vec!["/t/a".into(), "/t/b".into()], ..Findings::default() };
+        let runs = [run(Vec::new())];
+        let summary = Summary { runs: &runs, findings: &findings, overridden: &[] };
+        assert_eq!(
+            summary.render(PLAIN, true),
+            "      Jailed 1 build script run in the jail, 1 fresh, nothing denied\n"
+        );
+        assert_eq!(summary.render(Style { color: false, quiet: true }, true), "");
+    }
+
+    #[test]
+    fn denials_name_the_package() {
+        let subject = "/home/u/\x1b[2Jx".to_owned();
+        let denial = Access { kind: Kind::Create, subject, count: 1, program: None };
+        let runs = [run(vec![denial.clone()]), run(vec![denial])];
+        let findings = Findings::default();
+        let summary = Summary { runs: &runs, findings: &findings, overridden: &[] };
+        let text = summary.render(PLAIN, true);
+        assert!(text.contains("2 build script runs in the jail, 1 denial\n"), "{text}");
+        assert!(text.contains("warning: the build script of `a v1.0.0` tried to create"), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn nothing_to_say_is_nothing_said() {
+        let findings = Findings::default();
+        let summary = Summary { runs: &[], findings: &findings, overridden: &[] };
+        assert_eq!(summary.render(PLAIN, true), "");
+    }
+
+    #[test]
+    fn an_unjailed_script_is_said_even_when_quiet() {
+        let findings = Findings { unjailed: vec!["/t/x".into()], ..Findings::default() };
+        let summary = Summary { runs: &[], findings: &findings, overridden: &[] };
+        let text = summary.render(Style { color: false, quiet: true }, true);
+        assert!(text.contains("error: the build script `/t/x` is not in the jail"), "{text}");
+    }
+}

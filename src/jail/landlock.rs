@@ -1,0 +1,234 @@
+//! Landlock: the rulesets of a jail (landlock(7), the kernel's `userspace-api/landlock`).
+//!
+//! Two domains are nested. The **outer** one carries the path rules and is entered by the warden,
+//! which starts the script from inside it. The **inner** one adds nothing but scopes and is entered
+//! by the script: so the script cannot signal or inspect the warden, while the warden can do both
+//! to every process of the script.
+
+use std::io;
+use std::path::PathBuf;
+
+use ::landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
+    RulesetStatus, Scope,
+};
+use serde::Serialize;
+
+use crate::policy::{Grants, Right};
+use crate::sys;
+
+/// Without rename and link across directories (ABI 2) and truncation (ABI 3) under control, writes
+/// cannot be confined to `OUT_DIR`.
+pub const FLOOR: i32 = 3;
+/// The newest ABI whose rights were tried with this program.
+const TESTED: ABI = ABI::V7;
+
+/// Why a ruleset could not be made or entered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel has no Landlock, or an old one.
+    #[error(
+        "the kernel's Landlock ABI is {abi}, but at least {FLOOR} is needed \
+         (Linux 6.2 or newer, with `landlock` among the security modules that are switched on)"
+    )]
+    Floor {
+        /// What the kernel has; 0 if nothing.
+        abi: i32,
+    },
+    /// The ruleset.
+    #[error("cannot make the Landlock ruleset")]
+    Ruleset(#[source] Box<RulesetError>),
+    /// A granted path cannot be opened.
+    #[error("cannot open `{}` for a Landlock rule", .path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel took the ruleset but enforces less than the floor.
+    #[error("Landlock did not enforce the ruleset")]
+    NotEnforced,
+}
+
+impl From<RulesetError> for Error {
+    fn from(error: RulesetError) -> Self {
+        Self::Ruleset(Box::new(error))
+    }
+}
+
+/// What Landlock enforces on this kernel, for the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Enforced {
+    /// The kernel's ABI.
+    pub abi: i32,
+    /// File-system rights that need a rule.
+    pub files: Vec<String>,
+    /// Network rights that need a rule; none has one.
+    pub network: Vec<String>,
+    /// What cannot be reached outside the jail.
+    pub scopes: Vec<String>,
+}
+
+/// The two rulesets of a jail, made and not yet entered.
+#[derive(Debug)]
+pub struct Rulesets {
+    outer: RulesetCreated,
+    inner: Option<RulesetCreated>,
+    /// What they enforce.
+    pub enforced: Enforced,
+}
+
+fn effective_abi(kernel: i32) -> ABI {
+    [ABI::V3, ABI::V4, ABI::V5, ABI::V6, ABI::V7]
+        .into_iter()
+        .rev()
+        .find(|abi| *abi as i32 <= kernel)
+        .unwrap_or(ABI::Unsupported)
+        .min(TESTED)
+}
+
+fn access(right: Right, abi: ABI) -> BitFlags<AccessFs> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    match right {
+        Right::List => AccessFs::ReadDir.into(),
+        Right::Read => read,
+        Right::Execute => read | AccessFs::Execute,
+        // Device nodes stay out of reach; ioctls on devices that are granted (ABI 5) do no harm.
+        Right::Write => {
+            (read | AccessFs::from_write(abi)) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
+        }
+    }
+}
+
+fn names<T: std::fmt::Debug>(flags: impl Iterator<Item = T>) -> Vec<String> {
+    flags.map(|flag| format!("{flag:?}")).collect()
+}
+
+/// Makes the rulesets for these grants.
+///
+/// # Errors
+/// [`Error::Floor`] on a kernel that cannot enforce enough; the other variants say what failed.
+pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
+    let kernel = sys::landlock_abi();
+    if kernel < FLOOR {
+        return Err(Error::Floor { abi: kernel });
+    }
+    let abi = effective_abi(kernel);
+    let files = AccessFs::from_all(abi);
+    let network = AccessNet::from_all(abi);
+    let scopes = Scope::from_all(abi);
+
+    // `abi` is at most the kernel's, so every right can be demanded: nothing is best effort.
+    let mut ruleset =
+        Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(files)?;
+    if !network.is_empty() {
+        ruleset = ruleset.handle_access(network)?;
+    }
+    if !scopes.is_empty() {
+        ruleset = ruleset.scope(scopes)?;
+    }
+    let mut outer = ruleset.create()?;
+    for grant in &grants.files {
+        let open = |source| Error::Path { path: grant.path.clone(), source };
+        let is_directory = match grant.path.metadata() {
+            Ok(metadata) => metadata.is_dir(),
+            // Gone since the grants were resolved: then there is nothing to grant.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(open(error)),
+        };
+        let mut rights = access(grant.right, abi);
+        if !is_directory {
+            rights &= AccessFs::from_file(abi);
+        }
+        if rights.is_empty() {
+            continue;
+        }
+        let path = PathFd::new(&grant.path).map_err(|error| open(io::Error::other(error)))?;
+        outer = outer.add_rule(PathBeneath::new(path, rights))?;
+    }
+    let inner = if scopes.is_empty() {
+        None
+    } else {
+        Some(
+            Ruleset::default()
+                .set_compatibility(CompatLevel::HardRequirement)
+                .scope(scopes)?
+                .create()?,
+        )
+    };
+    let enforced = Enforced {
+        abi: kernel,
+        files: names(files.iter()),
+        network: names(network.iter()),
+        scopes: names(scopes.iter()),
+    };
+    Ok(Rulesets { outer, inner, enforced })
+}
+
+impl Rulesets {
+    /// Puts the calling thread into the outer domain and returns what the script has to enter.
+    ///
+    /// # Errors
+    /// [`Error::NotEnforced`] if the kernel enforces less than was asked for.
+    pub fn enter_outer(self) -> Result<Inner, Error> {
+        check(&self.outer.restrict_self()?)?;
+        Ok(Inner(self.inner))
+    }
+}
+
+/// The ruleset that the script enters on top of the warden's.
+#[derive(Debug)]
+pub struct Inner(Option<RulesetCreated>);
+
+impl Inner {
+    /// Puts the calling thread into the inner domain.
+    ///
+    /// # Errors
+    /// As for [`Rulesets::enter_outer`].
+    pub fn enter(self) -> Result<(), Error> {
+        match self.0 {
+            Some(ruleset) => check(&ruleset.restrict_self()?),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check(status: &RestrictionStatus) -> Result<(), Error> {
+    if status.ruleset == RulesetStatus::FullyEnforced && status.no_new_privs {
+        Ok(())
+    } else {
+        Err(Error::NotEnforced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_tested_abi_is_used() {
+        assert_eq!(effective_abi(3), ABI::V3);
+        assert_eq!(effective_abi(7), ABI::V7);
+        assert_eq!(effective_abi(99), TESTED);
+    }
+
+    #[test]
+    fn writing_never_makes_device_nodes() {
+        for abi in [ABI::V3, ABI::V7] {
+            let write = access(Right::Write, abi);
+            assert!(!write.contains(AccessFs::MakeChar) && !write.contains(AccessFs::MakeBlock));
+            assert!(write.contains(AccessFs::Truncate | AccessFs::Refer | AccessFs::ReadFile));
+            assert!(!write.contains(AccessFs::Execute));
+        }
+    }
+
+    #[test]
+    fn this_kernel_is_new_enough() {
+        let rulesets = plan(&Grants::default()).unwrap();
+        assert!(rulesets.enforced.abi >= FLOOR);
+        assert!(rulesets.enforced.files.contains(&"Truncate".to_owned()));
+    }
+}

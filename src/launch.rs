@@ -1,0 +1,247 @@
+//! One run of one build script, from front to back: unit → policy → grants → jail → supervise →
+//! relay → record → verdict.
+//!
+//! Used by the launcher and by `cargo brig exec`, which differ only in where they find the script.
+
+use std::error::Error as StdError;
+use std::ffi::{CString, OsString};
+use std::fmt::Write as _;
+use std::io::{self, BufWriter};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use std::{env, fs};
+
+use crate::exit;
+use crate::instruction::Instruction;
+use crate::jail::{self, Plan};
+use crate::launcher::{self, Trailer};
+use crate::policy::resolve::{self, Private};
+use crate::policy::{Document, document, instructions};
+use crate::record::{self, Exit, Parts, Record};
+use crate::relay::{self, Relay, Relayed, Withheld};
+use crate::session::{self, PrivateDir, Run};
+use crate::settings::{ParentEnvironment, Settings};
+use crate::supervise::{self, Outcome, Start};
+use crate::unit::{self, Unit};
+use crate::warden::Report;
+
+/// Why a script could not be run. Nothing of it is left then, and nothing of what it printed counts,
+/// because the exit code is not 0.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The launcher's own file.
+    #[error(transparent)]
+    Launcher(#[from] launcher::Error),
+    /// The unit.
+    #[error(transparent)]
+    Unit(#[from] unit::Error),
+    /// The policy document.
+    #[error(transparent)]
+    Policy(#[from] document::Error),
+    /// The policy's meaning for this unit.
+    #[error(transparent)]
+    Resolve(#[from] resolve::Error),
+    /// The jail.
+    #[error(transparent)]
+    Jail(#[from] jail::landlock::Error),
+    /// The private temporary directory, or what is told to the front door.
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    /// A name with a NUL byte.
+    #[error("`{}` contains a NUL byte", .text.to_string_lossy())]
+    Nul {
+        /// The argument or variable.
+        text: OsString,
+    },
+    /// The run.
+    #[error(transparent)]
+    Supervise(#[from] supervise::Error),
+    /// The end of its output.
+    #[error(transparent)]
+    Relay(#[from] relay::Error),
+    /// The record.
+    #[error(transparent)]
+    Record(#[from] record::Error),
+}
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Request {
+    /// The compiled script.
+    pub script: PathBuf,
+    /// Its arguments, its name first.
+    pub arguments: Vec<OsString>,
+    /// Root of the workspace, if the package lies in it.
+    pub workspace: Option<PathBuf>,
+    /// The file that Cargo, or whoever calls, takes for the script.
+    pub launcher: PathBuf,
+    /// Where the record goes; beside `OUT_DIR` if none is named.
+    pub record: Option<PathBuf>,
+}
+
+impl Request {
+    /// The request of the running program, which is a launcher with this trailer.
+    ///
+    /// # Errors
+    /// If it cannot be told where the program lies.
+    pub fn of_launcher(trailer: Trailer) -> Result<Self, Error> {
+        let path = "/proc/self/exe";
+        let launcher = fs::read_link(path)
+            .map_err(|source| launcher::Error::OwnFile { path: path.into(), source })?;
+        Ok(Self {
+            script: launcher.with_file_name(&trailer.script),
+            arguments: env::args_os().collect(),
+            workspace: trailer.workspace,
+            launcher,
+            record: None,
+        })
+    }
+
+    /// The request of `cargo brig exec`: a program and its arguments. If the program is a launcher,
+    /// its script is meant: a jail within the jail would not work.
+    #[must_use]
+    pub fn of_program(program: &Path, arguments: &[OsString], record: Option<PathBuf>) -> Self {
+        let trailer = launcher::trailer_of(program);
+        let script = trailer
+            .as_ref()
+            .map_or_else(|| program.to_owned(), |trailer| program.with_file_name(&trailer.script));
+        let mut all = vec![program.as_os_str().to_owned()];
+        all.extend_from_slice(arguments);
+        Self {
+            script,
+            arguments: all,
+            workspace: trailer.and_then(|trailer| trailer.workspace),
+            launcher: program.to_owned(),
+            record,
+        }
+    }
+}
+
+/// Runs a script and returns how the launcher has to end.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(request: Request) -> Result<exit::Ending, Error> {
+    let settings = Settings::from(&ParentEnvironment::read());
+    let unit = Unit::parse(
+        env::vars_os().collect(),
+        &request.script,
+        request.arguments,
+        request.workspace,
+    )?;
+    tracing::debug!(package = unit.package, parent = parent_id(), "launch");
+    let document = Document::parse(document::DEFAULT_FILE, document::DEFAULT)?;
+    let (tmp, home) = (PrivateDir::new("tmp")?, PrivateDir::new("home")?);
+    let private = Private { tmp: tmp.path(), home: home.path() };
+    let grants = resolve::resolve(&document, &unit, private, settings.wrapper.as_deref())?;
+    let plan = Plan::new(&grants)?;
+    let enforced = plan.enforced();
+    let start = start_of(&unit, &grants.environment)?;
+
+    let is_withheld = |name: &str| grants.withheld.iter().any(|withheld| withheld == name);
+    let judge = |instruction: &Instruction| instructions::judge(instruction, is_withheld);
+    let mut relay = Relay::new(BufWriter::with_capacity(64 * 1024, io::stdout()), judge);
+    let started = SystemTime::now();
+    let outcome = supervise::supervise(plan, start, &grants, |piece| relay.feed(piece));
+    let Outcome { status, report } = match outcome {
+        Ok(outcome) => outcome,
+        Err(supervise::Error::Stopped { signal }) => {
+            return Ok(exit::Ending::Signal(signal as i32));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let relayed = relay.finish()?;
+    drop((tmp, home));
+
+    let exit = Exit::from(status);
+    let parts = Parts {
+        unit: &unit,
+        grants: &grants,
+        enforced: &enforced,
+        started,
+        exit,
+        report: &report,
+        relayed: &relayed,
+    };
+    let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
+    Record::new(parts).write(&record)?;
+    let denials = match report {
+        Report::Ended { denials, .. } => denials,
+        Report::NotStarted { .. } => Vec::new(),
+    };
+    let run = Run {
+        package: format!("{} v{}", unit.package, unit.version),
+        launcher: request.launcher,
+        policy: grants.policy.clone(),
+        denials,
+        withheld: fatal(&relayed).map(Withheld::sentence).collect(),
+    };
+    if let Some(session) = &settings.session {
+        run.save(session)?;
+    }
+    Ok(verdict(&run, exit))
+}
+
+fn fatal(relayed: &Relayed) -> impl Iterator<Item = &Withheld> {
+    relayed.withheld.iter().filter(|withheld| withheld.fatal)
+}
+
+fn start_of(unit: &Unit, environment: &[(OsString, OsString)]) -> Result<Start, Error> {
+    let c_string = |text: OsString| {
+        CString::new(text.as_bytes()).map_err(|_| Error::Nul { text: text.clone() })
+    };
+    let variable = |(name, value): &(OsString, OsString)| {
+        let mut text = name.as_bytes().to_vec();
+        text.push(b'=');
+        text.extend_from_slice(value.as_bytes());
+        c_string(OsString::from_vec(text))
+    };
+    Ok(Start {
+        program: c_string(unit.script.clone().into())?,
+        arguments: unit.arguments.iter().cloned().map(c_string).collect::<Result<_, _>>()?,
+        environment: environment.iter().map(variable).collect::<Result<_, _>>()?,
+        jobserver: unit.jobserver.clone(),
+    })
+}
+
+/// How the launcher ends, said on stderr if there is something to say: Cargo shows that if the
+/// launcher fails.
+fn verdict(run: &Run, exit: Exit) -> exit::Ending {
+    let failed = exit != Exit::Code(0);
+    let mut text = String::new();
+    if failed || !run.withheld.is_empty() {
+        for denial in &run.denials {
+            describe(&mut text, &run.package, &denial.denial(&run.policy));
+        }
+    }
+    for withheld in &run.withheld {
+        describe(&mut text, &run.package, withheld);
+    }
+    if !text.is_empty() {
+        eprint!("{text}");
+    }
+    match exit {
+        Exit::Signal(signal) => exit::Ending::Signal(signal),
+        Exit::Code(0) if !run.withheld.is_empty() => exit::Ending::Code(exit::WITHHELD),
+        Exit::Code(code) => exit::Ending::Code(code),
+    }
+}
+
+fn describe(text: &mut String, package: &str, what: &str) {
+    writeln!(text, "brig: the build script of `{package}` {what}").expect("a String takes it all");
+}
+
+/// An error with its causes, as a person reads it.
+#[must_use]
+pub fn explain(error: &dyn StdError) -> String {
+    let mut text = format!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        write!(text, "\n  caused by: {cause}").expect("a String takes it all");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,37 @@
+//! cargo-brig: `cargo build`, with every build script in a Landlock and seccomp jail.
+//!
+//! The library has no public interface to rely on; it is there so that the tests can reach it. Its
+//! modules, in the order in which data flows:
+//!
+//! - [`cli`]: own verbs and help; [`front`]: any Cargo command, with the shim in force
+//! - [`settings`]: what the front door tells the others; [`config`]: Cargo's settings that matter
+//! - [`shim`]: the rustc wrapper; [`launcher`]: the file that stands in for a script
+//! - [`launch`]: one run of one script, step by step
+//! - [`unit`]: who is run; [`policy`]: what it may do; [`jail`]: how that is enforced
+//! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`access`]: what was
+//!   denied
+//! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
+//! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door
+//! - [`audit`]: is every script of the build a launcher?
+//! - [`exit`]: exit codes; [`sys`]: system calls, the only unsafe code
+
+pub mod access;
+pub mod audit;
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod front;
+pub mod instruction;
+pub mod jail;
+pub mod launch;
+pub mod launcher;
+pub mod policy;
+pub mod record;
+pub mod relay;
+pub mod session;
+pub mod settings;
+pub mod shim;
+pub mod supervise;
+pub mod sys;
+pub mod unit;
+pub mod warden;

@@ -1,0 +1,90 @@
+//! Decides what the program is this time, and turns the outcome into an exit code.
+
+use std::env;
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use cargo_brig::exit::{self, Ending};
+use cargo_brig::launch::{self, Request, explain};
+use cargo_brig::{cli, front, launcher, settings, shim};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    start_log();
+    match launcher::own_trailer() {
+        Ok(None) => {}
+        Ok(Some(trailer)) => {
+            let ending = require_static()
+                .and_then(|()| Ok(Request::of_launcher(trailer)?))
+                .and_then(|request| Ok(launch::run(request)?));
+            return end(ending, exit::NOT_RUN);
+        }
+        Err(error) => return end(Err(error.into()), exit::NOT_RUN),
+    }
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let (program, rest) = arguments.split_first().map_or((None, &[][..]), |(p, r)| (Some(p), r));
+    if let Some(directory) = program.and_then(|program| shim::linker::directory_of(program)) {
+        let ending = require_static()
+            .and_then(|()| Ok(shim::linker::wrap(&directory, rest)?))
+            .map(|status| Ending::Code(shim::exit_code(status)));
+        return end(ending, exit::NOT_RUN);
+    }
+    match rest.split_first() {
+        Some((verb, rest)) if verb == "brig" => {
+            if cli::is_own(rest) {
+                own_verb(rest)
+            } else {
+                end(front::run(rest).map_err(Into::into), exit::FAILED)
+            }
+        }
+        _ if cli::is_own(rest) => own_verb(rest),
+        Some((verb, _)) if !shim::looks_like_a_compiler(verb) && !Path::new(verb).exists() => {
+            let verb = verb.to_string_lossy();
+            eprintln!("error: `{verb}` is no compiler\n  help: did you mean `cargo brig {verb}`?");
+            Ending::Code(exit::USAGE).into_code()
+        }
+        _ => {
+            let ending = require_static()
+                .and_then(|()| Ok(shim::wrap(rest)?))
+                .map(|status| Ending::Code(shim::exit_code(status)));
+            end(ending, exit::NOT_RUN)
+        }
+    }
+}
+
+fn require_static() -> Result<(), Box<dyn Error>> {
+    Ok(front::require_static()?)
+}
+
+fn own_verb(arguments: &[OsString]) -> ExitCode {
+    let name = OsString::from("cargo brig");
+    let arguments: Vec<OsString> = std::iter::once(name).chain(arguments.iter().cloned()).collect();
+    let arguments =
+        if arguments.len() == 1 { vec![arguments[0].clone(), "--help".into()] } else { arguments };
+    let cli::Verb::Exec { record, command } = cli::Cli::parse_from(arguments).verb;
+    let ending = require_static().and_then(|()| {
+        let (program, rest) = command.split_first().ok_or("no program is named")?;
+        Ok(launch::run(Request::of_program(Path::new(program), rest, record))?)
+    });
+    end(ending, exit::NOT_RUN)
+}
+
+fn end(ending: Result<Ending, Box<dyn Error>>, on_error: i32) -> ExitCode {
+    match ending {
+        Ok(ending) => ending.into_code(),
+        Err(error) => {
+            eprintln!("{}", explain(error.as_ref()).replacen("error:", "error: brig:", 1));
+            Ending::Code(on_error).into_code()
+        }
+    }
+}
+
+/// Diagnostics of our own, on request, on stderr: stdout belongs to Cargo's protocol.
+fn start_log() {
+    let level = env::var(settings::LOG).ok().and_then(|level| level.parse::<tracing::Level>().ok());
+    if let Some(level) = level {
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    }
+}

@@ -1,0 +1,157 @@
+//! A policy document as written: TOML, parsed into exactly what it says, with the line of each rule.
+//!
+//! Nothing is expanded or looked up here; see [`super::resolve`].
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+
+/// The built-in policy, the file `policies/default.toml` of the source.
+pub const DEFAULT: &str = include_str!("../../policies/default.toml");
+/// The name under which messages speak of that file.
+pub const DEFAULT_FILE: &str = "policies/default.toml";
+
+/// A parsed policy.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The policy's name.
+    pub name: String,
+    /// The file it came from.
+    pub file: String,
+    /// SHA-256 of the text, in lower-case hexadecimal digits.
+    pub digest: String,
+    /// Path rules.
+    pub files: Files,
+    /// Patterns of names of variables that a script does not get.
+    pub withhold: Vec<Rule>,
+}
+
+/// The path rules of a document.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// Paths that may be read.
+    pub read: Vec<Rule>,
+    /// Paths that may be executed and read.
+    pub execute: Vec<Rule>,
+    /// Paths that may be written and read.
+    pub write: Vec<Rule>,
+}
+
+/// One rule, as written, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The text between the quotes.
+    pub text: String,
+    /// Line in the document, from 1.
+    pub line: usize,
+}
+
+/// A document that is not a policy.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct Error {
+    /// The file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDocument {
+    name: String,
+    #[serde(default)]
+    files: RawFiles,
+    #[serde(default)]
+    environment: RawEnvironment,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawFiles {
+    read: Vec<Spanned<String>>,
+    execute: Vec<Spanned<String>>,
+    write: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawEnvironment {
+    withhold: Vec<Spanned<String>>,
+}
+
+impl Document {
+    /// Parses a document; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// The first place at which the text is not TOML or not a policy: an unknown key, a value of
+    /// another type.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
+        let raw: RawDocument = toml::from_str(text).map_err(|error| {
+            let (line, column) = position(text, error.span().unwrap_or(0..0));
+            Error { file: file.to_owned(), line, column, message: error.message().to_owned() }
+        })?;
+        let rules = |spanned: Vec<Spanned<String>>| {
+            spanned
+                .into_iter()
+                .map(|rule| {
+                    let (line, _) = position(text, rule.span());
+                    Rule { text: rule.into_inner(), line }
+                })
+                .collect()
+        };
+        Ok(Self {
+            name: raw.name,
+            file: file.to_owned(),
+            digest: hex(&Sha256::digest(text.as_bytes())),
+            files: Files {
+                read: rules(raw.files.read),
+                execute: rules(raw.files.execute),
+                write: rules(raw.files.write),
+            },
+            withhold: rules(raw.environment.withhold),
+        })
+    }
+}
+
+fn position(text: &str, span: Range<usize>) -> (usize, usize) {
+    let before = text.get(..span.start).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_policy_is_a_policy() {
+        let document = Document::parse(DEFAULT_FILE, DEFAULT).unwrap();
+        assert_eq!(document.name, "default");
+        assert_eq!(document.digest.len(), 64);
+        let rule = &document.files.write[0];
+        assert_eq!(rule.text, "{out-dir}");
+        assert_eq!(DEFAULT.lines().nth(rule.line - 1).unwrap().trim(), "\"{out-dir}\",");
+    }
+
+    #[test]
+    fn mistakes_have_a_place() {
+        let parse = |text| Document::parse("p.toml", text).unwrap_err().to_string();
+        assert!(
+            parse("name = \"x\"\n[files]\nreed = []\n").starts_with("p.toml:3:1: unknown field")
+        );
+        assert!(parse("name = 1").starts_with("p.toml:1:8: invalid type"));
+        assert!(parse("name = \"x\"\n[files]\nread = [\"a\", 2]").starts_with("p.toml:3:14: "));
+    }
+}

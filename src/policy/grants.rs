@@ -1,0 +1,94 @@
+//! The grants of one unit: what it may do, resolved, each with the rule that it came from.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// What a grant lets a script do with a path and everything below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Right {
+    /// List directories, without reading files.
+    List,
+    /// Read files and list directories.
+    Read,
+    /// [`Right::Read`], and execute.
+    Execute,
+    /// [`Right::Read`], and write, create, remove, rename.
+    Write,
+}
+
+/// One resolved permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// What may be done.
+    pub right: Right,
+    /// Where: absolute, without symbolic links, existing.
+    pub path: PathBuf,
+    /// Line of the rule in the policy.
+    pub line: usize,
+}
+
+/// Everything that one unit may do.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// The policy's name.
+    pub policy: String,
+    /// The policy's file.
+    pub file: String,
+    /// The policy's digest.
+    pub digest: String,
+    /// Paths.
+    pub files: Vec<Grant>,
+    /// The environment that the script is given.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Names of variables that it does not get.
+    pub withheld: Vec<OsString>,
+}
+
+impl Grants {
+    /// Whether a grant covers this use of a path that is absolute and free of symbolic links.
+    #[must_use]
+    pub fn covers(&self, right: Right, path: &Path) -> bool {
+        self.files.iter().any(|grant| grant.right.includes(right) && path.starts_with(&grant.path))
+    }
+
+    /// The key of the rules that give this right, as a policy document spells it.
+    #[must_use]
+    pub fn rule_key(right: Right) -> &'static str {
+        match right {
+            Right::List | Right::Read => "files.read",
+            Right::Execute => "files.execute",
+            Right::Write => "files.write",
+        }
+    }
+}
+
+impl Right {
+    /// Whether who has this right also has the other.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Execute | Self::Write, Self::Read) | (_, Self::List) => true,
+            (a, b) => a == b,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_include_reading() {
+        let grants = Grants {
+            files: vec![Grant { right: Right::Write, path: "/out".into(), line: 1 }],
+            ..Grants::default()
+        };
+        assert!(grants.covers(Right::Write, Path::new("/out/a/b")));
+        assert!(grants.covers(Right::Read, Path::new("/out")));
+        assert!(!grants.covers(Right::Execute, Path::new("/out/a")));
+        assert!(!grants.covers(Right::Read, Path::new("/output")));
+    }
+}

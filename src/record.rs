@@ -1,0 +1,231 @@
+//! The record: everything known of one unit's run, as one JSON file beside `OUT_DIR`.
+//!
+//! Written whole or not at all. It is outside `OUT_DIR`, so the script cannot touch it; `cargo
+//! clean` removes it with the unit, and a fresh unit keeps it.
+
+use std::borrow::Cow;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::access::Access;
+use crate::instruction::Instruction;
+use crate::jail::Enforced;
+use crate::policy::Grants;
+use crate::relay::Relayed;
+use crate::unit::Unit;
+use crate::warden::Report;
+
+/// Version of the fields below; raised when one changes its meaning or goes.
+pub const SCHEMA: u32 = 1;
+/// The record's name, beside `OUT_DIR`.
+pub const FILE_NAME: &str = "brig.json";
+
+/// See the file's description.
+#[derive(Debug, Serialize)]
+pub struct Record<'a> {
+    schema: u32,
+    tool: &'static str,
+    unit: UnitRecord<'a>,
+    policy: PolicyRecord<'a>,
+    enforced: &'a Enforced,
+    /// Start, in seconds since 1970-01-01 UTC.
+    started: u64,
+    exit: Exit,
+    /// From the script's start to its end, in microseconds.
+    wall_us: u64,
+    /// CPU time in user mode, in microseconds.
+    user_us: u64,
+    /// CPU time in the kernel, in microseconds.
+    system_us: u64,
+    /// Resident set size of the largest process, in KiB.
+    peak_rss_kib: u64,
+    /// Processes that were still there at the script's end, and were killed.
+    killed: u64,
+    instructions: &'a [Instruction],
+    instruction_count: u64,
+    withheld_instructions: Vec<WithheldRecord<'a>>,
+    withheld_variables: Vec<String>,
+    denials: &'a [Access],
+    denials_dropped: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct UnitRecord<'a> {
+    package: &'a str,
+    version: &'a str,
+    manifest_dir: Cow<'a, str>,
+    out_dir: Cow<'a, str>,
+    script: Cow<'a, str>,
+    workspace: Option<Cow<'a, str>>,
+    links: Option<&'a str>,
+    target: Option<&'a str>,
+    host: Option<&'a str>,
+    profile: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct PolicyRecord<'a> {
+    name: &'a str,
+    file: &'a str,
+    sha256: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct WithheldRecord<'a> {
+    line: &'a str,
+    reason: &'a str,
+    fatal: bool,
+}
+
+/// How the script's first process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        match status.code() {
+            Some(code) => Self::Code(code),
+            None => Self::Signal(status.signal().unwrap_or_default()),
+        }
+    }
+}
+
+/// A record that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the record `{}`", .path.display())]
+pub struct Error {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Everything that a record is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Who was run.
+    pub unit: &'a Unit,
+    /// What it was allowed.
+    pub grants: &'a Grants,
+    /// What was enforced.
+    pub enforced: &'a Enforced,
+    /// When it was started.
+    pub started: SystemTime,
+    /// How its first process ended.
+    pub exit: Exit,
+    /// What the warden reported.
+    pub report: &'a Report,
+    /// What was relayed.
+    pub relayed: &'a Relayed,
+}
+
+impl<'a> Record<'a> {
+    /// Puts a record together.
+    #[must_use]
+    pub fn new(parts: Parts<'a>) -> Self {
+        let Parts { unit, grants, enforced, started, exit, report, relayed } = parts;
+        let mut record = Self {
+            schema: SCHEMA,
+            tool: concat!("cargo-brig ", env!("CARGO_PKG_VERSION")),
+            unit: UnitRecord {
+                package: &unit.package,
+                version: &unit.version,
+                manifest_dir: unit.manifest_dir.to_string_lossy(),
+                out_dir: unit.out_dir.to_string_lossy(),
+                script: unit.script.to_string_lossy(),
+                workspace: unit.workspace.as_deref().map(Path::to_string_lossy),
+                links: unit.links.as_deref(),
+                target: unit.target.as_deref(),
+                host: unit.host.as_deref(),
+                profile: unit.profile.as_deref(),
+            },
+            policy: PolicyRecord {
+                name: &grants.policy,
+                file: &grants.file,
+                sha256: &grants.digest,
+            },
+            enforced,
+            started: started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs(),
+            exit,
+            wall_us: 0,
+            user_us: 0,
+            system_us: 0,
+            peak_rss_kib: 0,
+            killed: 0,
+            instructions: &relayed.instructions,
+            instruction_count: relayed.count,
+            withheld_instructions: relayed
+                .withheld
+                .iter()
+                .map(|withheld| WithheldRecord {
+                    line: &withheld.line,
+                    reason: &withheld.reason,
+                    fatal: withheld.fatal,
+                })
+                .collect(),
+            withheld_variables: grants
+                .withheld
+                .iter()
+                .map(|name| name.to_string_lossy().into_owned())
+                .collect(),
+            denials: &[],
+            denials_dropped: 0,
+        };
+        if let Report::Ended {
+            wall_us,
+            user_us,
+            system_us,
+            peak_rss_kib,
+            killed,
+            denials,
+            denials_dropped,
+            ..
+        } = report
+        {
+            record.wall_us = *wall_us;
+            record.user_us = *user_us;
+            record.system_us = *system_us;
+            record.peak_rss_kib = *peak_rss_kib;
+            record.killed = *killed;
+            record.denials = denials;
+            record.denials_dropped = *denials_dropped;
+        }
+        record
+    }
+
+    /// Writes it to `path`, beside and renamed.
+    ///
+    /// # Errors
+    /// [`Error`]; at `path` there is then what was there before.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(self).map_err(io::Error::from);
+        write_beside(path, text).map_err(|source| Error { path: path.to_owned(), source })
+    }
+}
+
+fn write_beside(path: &Path, text: io::Result<Vec<u8>>) -> io::Result<()> {
+    let text = text?;
+    let beside = path.with_extension(format!("json.{}", std::process::id()));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
+        file.write_all(&text)?;
+        file.write_all(b"\n")?;
+        drop(file);
+        fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| {
+        // The error that led here is the one to report.
+        drop(fs::remove_file(&beside));
+    })
+}

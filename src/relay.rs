@@ -1,0 +1,263 @@
+//! The relay: a script's standard output on its way to Cargo, line by line.
+//!
+//! What Cargo would take for an instruction is parsed, judged and written out again from its typed
+//! value; every other line passes through as it is. Memory is bounded: a plain line is never kept,
+//! an instruction only up to [`LONGEST_INSTRUCTION`].
+
+use std::io::{self, Write};
+
+use crate::access::printable;
+use crate::instruction::{self, Instruction, InvalidInstruction, Line};
+use crate::policy::instructions::Decision;
+
+/// No instruction is longer, in bytes. Cargo knows no limit, but each value becomes an argument or
+/// a variable, of which the kernel takes 128 KiB (execve(2), `MAX_ARG_STRLEN`).
+pub const LONGEST_INSTRUCTION: usize = 1024 * 1024;
+/// So many instructions are kept for the record; later ones are relayed and counted.
+const KEPT: usize = 10_000;
+
+/// Why relaying ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Cargo no longer reads, or its pipe is broken.
+    #[error("cannot write the script's output to Cargo")]
+    Write(#[source] io::Error),
+    /// A line longer than [`LONGEST_INSTRUCTION`] that may be an instruction.
+    #[error("the script printed an instruction of more than {LONGEST_INSTRUCTION} bytes")]
+    TooLong,
+}
+
+/// An instruction that did not reach Cargo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// The instruction as a line.
+    pub line: String,
+    /// Why.
+    pub reason: String,
+    /// Whether the unit fails for it.
+    pub fatal: bool,
+}
+
+impl Withheld {
+    /// A sentence for a person.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        const SHOWN: usize = 200;
+        let mut line: String = printable(&self.line).chars().take(SHOWN).collect();
+        if line.len() < self.line.len() {
+            line.push('…');
+        }
+        format!("printed `{line}`, which is withheld: {}", self.reason)
+    }
+}
+
+/// What was relayed, for the record.
+#[derive(Clone, Debug, Default)]
+pub struct Relayed {
+    /// The instructions that reached Cargo, in order; the first ones if there are very many.
+    pub instructions: Vec<Instruction>,
+    /// How many there were.
+    pub count: u64,
+    /// Those that did not reach Cargo.
+    pub withheld: Vec<Withheld>,
+}
+
+/// See the file's description. `J` decides about each instruction.
+pub struct Relay<W, J> {
+    out: W,
+    judge: J,
+    /// The beginning of a line that is, or may become, an instruction.
+    pending: Vec<u8>,
+    /// Inside a line that is not an instruction.
+    passing: bool,
+    relayed: Relayed,
+}
+
+/// What the beginning of a line tells.
+#[derive(PartialEq)]
+enum Beginning {
+    Plain,
+    MaybeInstruction,
+}
+
+const PREFIX: &[u8] = b"cargo:";
+
+/// Whether a line that begins so can be an instruction: white space as Cargo trims it (Unicode's),
+/// then `cargo:` or as much of it as is there.
+fn beginning(line: &[u8]) -> Beginning {
+    let (text, rest) = match std::str::from_utf8(line) {
+        Ok(text) => (text, &[][..]),
+        Err(error) => {
+            let (valid, rest) = line.split_at(error.valid_up_to());
+            // `error_len` is none where a character is only cut off by the end of the piece.
+            let cut_off = error.error_len().is_none();
+            (str::from_utf8(valid).unwrap_or_default(), if cut_off { &[][..] } else { rest })
+        }
+    };
+    let trimmed = text.trim_start().as_bytes();
+    let seen = trimmed.len().min(PREFIX.len());
+    if trimmed[..seen] != PREFIX[..seen] || (trimmed.len() < PREFIX.len() && !rest.is_empty()) {
+        return Beginning::Plain;
+    }
+    Beginning::MaybeInstruction
+}
+
+impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
+    /// A relay that writes to `out`.
+    pub fn new(out: W, judge: J) -> Self {
+        Self { out, judge, pending: Vec::new(), passing: false, relayed: Relayed::default() }
+    }
+
+    /// Takes the next piece of output, of any length.
+    ///
+    /// # Errors
+    /// See [`Error`]; the script has to be stopped then.
+    pub fn feed(&mut self, piece: &[u8]) -> Result<(), Error> {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            let ends = part.ends_with(b"\n");
+            if self.passing {
+                self.out.write_all(part).map_err(Error::Write)?;
+                self.passing = !ends;
+                continue;
+            }
+            self.pending.extend_from_slice(part);
+            if ends {
+                self.pending.pop();
+                self.end_line(true)?;
+            } else if beginning(&self.pending) == Beginning::Plain {
+                self.out.write_all(&self.pending).map_err(Error::Write)?;
+                self.pending.clear();
+                self.passing = true;
+            } else if self.pending.len() > LONGEST_INSTRUCTION {
+                return Err(Error::TooLong);
+            }
+        }
+        self.out.flush().map_err(Error::Write)
+    }
+
+    /// Ends the output: a last line without a newline counts.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn finish(mut self) -> Result<Relayed, Error> {
+        if !self.pending.is_empty() {
+            self.end_line(false)?;
+        }
+        self.out.flush().map_err(Error::Write)?;
+        Ok(self.relayed)
+    }
+
+    fn end_line(&mut self, newline: bool) -> Result<(), Error> {
+        if self.pending.len() > LONGEST_INSTRUCTION && beginning(&self.pending) != Beginning::Plain
+        {
+            return Err(Error::TooLong);
+        }
+        let line = std::mem::take(&mut self.pending);
+        match instruction::parse(&line) {
+            Line::Plain => {
+                self.out.write_all(&line).map_err(Error::Write)?;
+                if newline {
+                    self.out.write_all(b"\n").map_err(Error::Write)?;
+                }
+            }
+            Line::Instruction(instruction) => match (self.judge)(&instruction) {
+                Decision::Relay => {
+                    writeln!(self.out, "{instruction}").map_err(Error::Write)?;
+                    self.relayed.count += 1;
+                    if self.relayed.instructions.len() < KEPT {
+                        self.relayed.instructions.push(instruction);
+                    }
+                }
+                Decision::Omit(reason) => self.withhold(instruction.to_string(), reason, false),
+                Decision::Withhold(reason) => self.withhold(instruction.to_string(), reason, true),
+            },
+            // Cargo would refuse the whole output. A later Cargo may know the key and act on what
+            // nobody judged, so it does not get the line.
+            Line::Invalid(InvalidInstruction { line, reason }) => {
+                self.withhold(line, &reason.to_string(), true);
+            }
+        }
+        self.pending = line;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn withhold(&mut self, line: String, reason: &str, fatal: bool) {
+        if self.relayed.withheld.len() < KEPT {
+            self.relayed.withheld.push(Withheld { line, reason: reason.to_owned(), fatal });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relay(pieces: &[&[u8]]) -> (Vec<u8>, Relayed) {
+        let mut out = Vec::new();
+        let mut relay = Relay::new(&mut out, |_: &Instruction| Decision::Relay);
+        for piece in pieces {
+            relay.feed(piece).unwrap();
+        }
+        let relayed = relay.finish().unwrap();
+        (out, relayed)
+    }
+
+    #[test]
+    fn instructions_are_written_out_again_and_plain_lines_pass() {
+        let (out, relayed) = relay(&[b"hello\n\t cargo::rustc-cfg=x \r\n\xff\xfe\nlast"]);
+        assert_eq!(out, b"hello\ncargo::rustc-cfg=x\n\xff\xfe\nlast");
+        assert_eq!(relayed.count, 1);
+    }
+
+    #[test]
+    fn an_instruction_split_over_writes_is_one() {
+        let text = "\u{3000}cargo:rustc-link-lib=z\nplain\n".as_bytes();
+        let whole = relay(&[text]).0;
+        for at in 0..text.len() {
+            assert_eq!(relay(&[&text[..at], &text[at..]]).0, whole, "split at {at}");
+        }
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(relay(&bytes).0, whole);
+    }
+
+    #[test]
+    fn a_plain_line_is_not_kept() {
+        let mut out = Vec::new();
+        let mut relay = Relay::new(&mut out, |_: &Instruction| Decision::Relay);
+        relay.feed(b"c").unwrap();
+        assert_eq!(relay.pending, b"c");
+        relay.feed(b"argh").unwrap();
+        assert!(relay.pending.is_empty() && relay.passing);
+        relay.feed(&vec![b'x'; 3 * LONGEST_INSTRUCTION]).unwrap();
+        assert!(relay.pending.is_empty());
+    }
+
+    #[test]
+    fn an_endless_instruction_is_an_error() {
+        for start in ["cargo::rustc-cfg=", "  "] {
+            let mut relay = Relay::new(io::sink(), |_: &Instruction| Decision::Relay);
+            relay.feed(start.as_bytes()).unwrap();
+            let blanks = vec![b' '; LONGEST_INSTRUCTION + 1];
+            assert!(matches!(relay.feed(&blanks), Err(Error::TooLong)));
+        }
+    }
+
+    #[test]
+    fn what_cargo_refuses_is_withheld() {
+        let (out, relayed) = relay(&[b"cargo::no-such-key=1\ncargo::rustc-cfg=a\n"]);
+        assert_eq!(out, b"cargo::rustc-cfg=a\n");
+        assert!(relayed.withheld[0].fatal);
+        assert!(relayed.withheld[0].sentence().contains("no-such-key"));
+    }
+
+    #[test]
+    fn withheld_instructions_do_not_reach_cargo() {
+        let mut out = Vec::new();
+        let mut relay = Relay::new(&mut out, |_: &Instruction| Decision::Withhold("because"));
+        relay.feed(b"cargo::rustc-cfg=\x1b]52;x\nplain\n").unwrap();
+        let relayed = relay.finish().unwrap();
+        assert_eq!(out, b"plain\n");
+        assert!(!relayed.withheld[0].sentence().contains('\x1b'));
+    }
+}

@@ -1,0 +1,102 @@
+//! What the front door tells the shim and the launcher, and how they learn it unforged.
+//!
+//! The settings travel as environment variables of Cargo. The shim and the launcher do not look in
+//! their own environment, because `cargo::rustc-env` and a workspace's `[env]` table write there,
+//! but in the environment with which Cargo itself was executed (`/proc/PID/environ`, proc(5)).
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::parent_id;
+use std::path::PathBuf;
+
+/// Prefix of every variable of ours. None reaches a script or rustc.
+pub const PREFIX: &str = "CARGO_BRIG_";
+/// The compiler wrapper that the user had and that the shim calls.
+pub const WRAPPER: &str = "CARGO_BRIG_RUSTC_WRAPPER";
+/// The directory in which a launcher says what it ran.
+pub const SESSION: &str = "CARGO_BRIG_SESSION";
+/// Filter for the program's own diagnostics on stderr: a level (`debug`).
+pub const LOG: &str = "CARGO_BRIG_LOG";
+
+/// The environment of the process that started this one, as it was when that was executed.
+#[derive(Debug, Default)]
+pub struct ParentEnvironment {
+    variables: Vec<(OsString, OsString)>,
+}
+
+impl ParentEnvironment {
+    /// Reads it; empty if it cannot be read, so that nothing is taken for a setting.
+    #[must_use]
+    pub fn read() -> Self {
+        let block = fs::read(format!("/proc/{}/environ", parent_id())).unwrap_or_default();
+        Self::parse(&block)
+    }
+
+    fn parse(block: &[u8]) -> Self {
+        let variables = block
+            .split(|byte| *byte == 0)
+            .filter_map(|entry| {
+                let equals = entry.iter().position(|byte| *byte == b'=')?;
+                let (name, value) = (&entry[..equals], &entry[equals + 1..]);
+                Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
+            })
+            .collect();
+        Self { variables }
+    }
+
+    /// The value of one variable.
+    #[must_use]
+    pub fn get(&self, name: impl AsRef<OsStr>) -> Option<&OsStr> {
+        let name = name.as_ref();
+        self.variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_os_str())
+    }
+}
+
+/// The settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// See [`WRAPPER`].
+    pub wrapper: Option<OsString>,
+    /// See [`SESSION`].
+    pub session: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Takes the settings from Cargo's environment.
+    #[must_use]
+    pub fn from(parent: &ParentEnvironment) -> Self {
+        let non_empty = |name| parent.get(name).filter(|value| !value.is_empty());
+        Self {
+            wrapper: non_empty(WRAPPER).map(OsStr::to_owned),
+            session: non_empty(SESSION).map(PathBuf::from),
+        }
+    }
+}
+
+/// Whether a variable is one of ours.
+#[must_use]
+pub fn is_own_variable(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(PREFIX.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_come_from_the_parent() {
+        let parent =
+            ParentEnvironment::parse(b"A=1\0CARGO_BRIG_RUSTC_WRAPPER=sccache\0B=x=y\0junk\0");
+        assert_eq!(parent.get("B"), Some(OsStr::new("x=y")));
+        let settings = Settings::from(&parent);
+        assert_eq!(settings.wrapper.as_deref(), Some(OsStr::new("sccache")));
+        assert_eq!(settings.session, None);
+    }
+
+    #[test]
+    fn an_empty_setting_is_none() {
+        let parent = ParentEnvironment::parse(b"CARGO_BRIG_SESSION=\0");
+        assert_eq!(Settings::from(&parent), Settings::default());
+    }
+}

@@ -1,0 +1,212 @@
+//! The shim: the rustc wrapper that puts a launcher in each compiled build script's place.
+//!
+//! Cargo calls `cargo-brig RUSTC ARGUMENTS…` for every compilation (The Cargo Book,
+//! `build.rustc-wrapper`). Everything but a build script is handed to rustc by execve(2), without a
+//! process in between. The shim judges nothing and jails nothing; that is the launcher's work.
+
+pub mod invocation;
+pub mod linker;
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::launcher;
+use crate::settings::{self, ParentEnvironment, Settings};
+use invocation::{Compilation, Invocation};
+
+/// The line that the shim adds to what `rustc -vV` prints.
+///
+/// `RUSTC_WRAPPER` is in no fingerprint of Cargo's, but this text is (`util/rustc.rs`,
+/// `compiler/fingerprint`): with it, a script that was compiled without the shim is compiled
+/// again, on stable under another hash. The program's digest is part of it, because a launcher is a
+/// copy of the program: launchers of another version are not used any longer, those of the same
+/// version at another place are. Cargo keeps the text until the wrapper's file changes.
+fn version_tag() -> Result<String, launcher::Error> {
+    Ok(format!("cargo-brig: {} {}\n", env!("CARGO_PKG_VERSION"), launcher::own_digest()?))
+}
+
+/// Why a compilation could not be wrapped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No compiler was named.
+    #[error(
+        "no compiler was named: as a wrapper the program is called by Cargo, with rustc's path"
+    )]
+    NoCompiler,
+    /// The compiler or the user's wrapper cannot be started.
+    #[error("cannot run the compiler `{}`", .program.display())]
+    Run {
+        /// What was to be started.
+        program: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The text of `rustc -vV` cannot be handed on.
+    #[error("cannot print the compiler's version")]
+    Print(#[source] io::Error),
+    /// The command line.
+    #[error(transparent)]
+    Invocation(#[from] invocation::Error),
+    /// The launcher.
+    #[error(transparent)]
+    Launcher(#[from] launcher::Error),
+}
+
+/// Wraps one call of rustc. `arguments` begin with the compiler, or with
+/// `RUSTC_WORKSPACE_WRAPPER` and then the compiler.
+///
+/// Returns the compiler's exit status; when there is nothing to do after the compiler, it does not
+/// return.
+///
+/// # Errors
+/// See [`Error`]. No script is then left where Cargo would run it.
+pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
+    let parent = ParentEnvironment::read();
+    let settings = Settings::from(&parent);
+    let compiler = arguments.first().ok_or(Error::NoCompiler)?;
+    let mut words = Vec::with_capacity(arguments.len() + 1);
+    words.extend(settings.wrapper.clone());
+    words.extend_from_slice(arguments);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    guard_environment(&mut command, compiler, &parent);
+    let failed = |source| Error::Run { program: PathBuf::from(&words[0]), source };
+
+    match invocation::parse(&arguments[1..])? {
+        Invocation::Other => Err(failed(command.exec())),
+        Invocation::VerboseVersion => {
+            let output = command
+                .stdin(Stdio::inherit())
+                .stderr(Stdio::inherit())
+                .output()
+                .map_err(failed)?;
+            let mut stdout = io::stdout().lock();
+            let tag = if output.status.success() { version_tag()? } else { String::new() };
+            stdout
+                .write_all(&output.stdout)
+                .and_then(|()| stdout.write_all(tag.as_bytes()))
+                .and_then(|()| stdout.flush())
+                .map_err(Error::Print)?;
+            Ok(output.status)
+        }
+        Invocation::BuildScript(compilation) => {
+            launcher::remove(&compilation.output)?;
+            let status = command.status().map_err(failed)?;
+            if status.success() {
+                cover(&compilation)?;
+            } else {
+                launcher::remove(&compilation.output)?;
+            }
+            Ok(status)
+        }
+    }
+}
+
+/// Puts the launcher in place, unless the linker shim has done so already: a launcher over a
+/// launcher would run itself for ever.
+fn cover(compilation: &Compilation) -> Result<(), Error> {
+    if launcher::is_genuine(&compilation.output)? {
+        return Ok(());
+    }
+    let in_workspace = compilation.source.as_deref().is_some_and(Path::is_relative);
+    let workspace = if in_workspace { env::current_dir().ok() } else { None };
+    Ok(launcher::install(&compilation.output, workspace.as_deref())?)
+}
+
+/// Variables that make the dynamic loader run code of their value's choosing (ld.so(8)).
+const LOADER_VARIABLES: &[&str] = &["LD_PRELOAD", "LD_AUDIT", "GLIBC_TUNABLES"];
+
+/// Takes out of the compiler's environment what a build script can have put there: loader
+/// variables that Cargo itself did not have (`cargo::rustc-env`), the precedence of library
+/// directories that scripts chose (`cargo::rustc-link-search`), and our own variables.
+fn guard_environment(command: &mut Command, compiler: &OsStr, parent: &ParentEnvironment) {
+    for name in LOADER_VARIABLES {
+        if env::var_os(name).as_deref() != parent.get(name) {
+            command.env_remove(name);
+        }
+    }
+    for (name, _) in env::vars_os() {
+        if settings::is_own_variable(&name) {
+            command.env_remove(name);
+        }
+    }
+    if let Some(path) = env::var_os("LD_LIBRARY_PATH") {
+        let users = parent.get("LD_LIBRARY_PATH").unwrap_or_default();
+        command.env("LD_LIBRARY_PATH", library_path(&path, users, compiler));
+    }
+}
+
+/// Directories in which the dynamic loader looks by default on the systems that we run on.
+const SYSTEM_LIBRARIES: &[&str] = &[
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+];
+
+/// The compiler's own libraries, then the user's directories, then the system's, then what Cargo
+/// added: the last are the directories that build scripts can name and fill.
+fn library_path(path: &OsStr, users: &OsStr, compiler: &OsStr) -> OsString {
+    let mut directories: Vec<PathBuf> = Vec::new();
+    if let Some(root) = Path::new(compiler).parent().and_then(Path::parent) {
+        directories.push(root.join("lib"));
+    }
+    directories.extend(env::split_paths(users).filter(|path| path.is_absolute()));
+    directories.extend(SYSTEM_LIBRARIES.iter().map(PathBuf::from));
+    directories.retain(|path| path.is_dir());
+    for directory in env::split_paths(path) {
+        if !directory.as_os_str().is_empty() && !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+    // Only a colon cannot be joined, and none of these was split from a name that has one.
+    env::join_paths(directories).unwrap_or_default()
+}
+
+/// Whether `name` is the name of a compiler, as far as a mistyped subcommand must be told apart.
+#[must_use]
+pub fn looks_like_a_compiler(name: &OsStr) -> bool {
+    name.as_bytes().contains(&b'/') || name.as_bytes().starts_with(b"rustc")
+}
+
+/// The exit code that stands for a compiler's exit status: its own, or 128 and the signal.
+#[must_use]
+pub fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_that_scripts_chose_come_last() {
+        let path = library_path(
+            OsStr::new("/t/debug/build/evil-1/out:/usr/lib:/t/debug"),
+            OsStr::new("/opt"),
+            OsStr::new("rustc"),
+        );
+        let directories: Vec<PathBuf> = env::split_paths(&path).collect();
+        assert_eq!(directories[0], Path::new("/opt"));
+        let position = |name| directories.iter().position(|d| d == Path::new(name)).unwrap();
+        assert!(position("/usr/lib") < position("/t/debug/build/evil-1/out"));
+        assert!(position("/t/debug/build/evil-1/out") < position("/t/debug"));
+    }
+
+    #[test]
+    fn a_mistyped_verb_is_not_a_compiler() {
+        assert!(looks_like_a_compiler(OsStr::new("/usr/bin/clippy-driver")));
+        assert!(looks_like_a_compiler(OsStr::new("rustc")));
+        assert!(!looks_like_a_compiler(OsStr::new("build")));
+    }
+}

@@ -1,0 +1,291 @@
+//! The supervisor: starts the warden, drains the script's streams, waits for the report.
+//!
+//! It stays in Cargo's process group, outside the jail, so Ctrl-C reaches it; on a signal, or when
+//! relaying fails, it lets go of the warden's lifeline, and the warden kills everything. If the
+//! supervisor itself is killed, the lifeline ends by that. It returns only when nothing of the
+//! script is left, so Cargo never waits for a pipe that a survivor holds.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pipe2};
+
+use crate::jail::Plan;
+use crate::jail::enter::Script;
+use crate::policy::Grants;
+use crate::relay;
+use crate::sys::{self, Fork};
+use crate::unit::Jobserver;
+use crate::warden::{self, Channels, Report};
+
+/// What is started.
+#[derive(Debug)]
+pub struct Start {
+    /// See [`Script::program`].
+    pub program: std::ffi::CString,
+    /// See [`Script::arguments`].
+    pub arguments: Vec<std::ffi::CString>,
+    /// See [`Script::environment`].
+    pub environment: Vec<std::ffi::CString>,
+    /// See [`Script::jobserver`].
+    pub jobserver: Option<Jobserver>,
+}
+
+/// Why a script could not be supervised to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A pipe, a signal descriptor, the process itself.
+    #[error("cannot {what}")]
+    SetUp {
+        /// What was to be done.
+        what: &'static str,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Waiting for the script's output.
+    #[error("cannot read the script's output")]
+    Drain(#[source] io::Error),
+    /// Passing the script's stderr on.
+    #[error("cannot write the script's standard error")]
+    StandardError(#[source] io::Error),
+    /// Relaying its stdout.
+    #[error(transparent)]
+    Relay(#[from] relay::Error),
+    /// A step of entering the jail failed.
+    #[error("the build script was not started: {why}")]
+    NotStarted {
+        /// The step, with its causes.
+        why: String,
+    },
+    /// The warden ended without a report. Whatever was left of the script has been killed.
+    #[error("the warden ended without a report (killed from outside, or out of memory)")]
+    NoReport,
+    /// The supervisor was told to stop; the script has been killed.
+    #[error("stopped by {signal}")]
+    Stopped {
+        /// The signal.
+        signal: Signal,
+    },
+}
+
+/// How a script ended, and what it used.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit status of its first process.
+    pub status: ExitStatus,
+    /// The warden's report.
+    pub report: Report,
+}
+
+fn set_up<T>(what: &'static str, result: Result<T, Errno>) -> Result<T, Error> {
+    result.map_err(|errno| Error::SetUp { what, source: errno.into() })
+}
+
+fn stop_signals() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect()
+}
+
+/// Runs a script in the jail and returns when nothing of it is left. `relay` gets its standard
+/// output piece by piece.
+///
+/// # Errors
+/// See [`Error`]; nothing of the script is left in that case either.
+pub fn supervise(
+    plan: Plan,
+    start: Start,
+    grants: &Grants,
+    mut relay: impl FnMut(&[u8]) -> Result<(), relay::Error>,
+) -> Result<Outcome, Error> {
+    // If Cargo is killed, nobody wants the script any more.
+    set_up("tie its life to Cargo's", prctl::set_pdeathsig(Signal::SIGTERM))?;
+    // Should the warden be killed, its children come to us.
+    set_up("become a subreaper", prctl::set_child_subreaper(true))?;
+    let signals = stop_signals();
+    let mut signal_mask = SigSet::empty();
+    set_up(
+        "block signals",
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut signal_mask)),
+    )?;
+    let stops = set_up(
+        "make a signal descriptor",
+        SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK),
+    )?;
+    let pipe = || set_up("make a pipe", pipe2(OFlag::O_CLOEXEC));
+    let (output, output_of_script) = pipe()?;
+    let (errors, errors_of_script) = pipe()?;
+    let (report, report_of_warden) = pipe()?;
+    let (lifeline_of_warden, lifeline) = pipe()?;
+    let null = OpenOptions::new()
+        .read(true)
+        .open("/dev/null")
+        .map_err(|source| Error::SetUp { what: "open /dev/null", source })?;
+
+    let script = Script {
+        program: start.program,
+        arguments: start.arguments,
+        environment: start.environment,
+        streams: [null.into(), output_of_script, errors_of_script],
+        jobserver: start.jobserver,
+        signal_mask,
+    };
+    let fork = sys::fork().map_err(|source| Error::SetUp { what: "fork", source })?;
+    let warden = match fork {
+        Fork::Child => {
+            drop((output, errors, report, lifeline, stops));
+            let channels = Channels { report: report_of_warden, lifeline: lifeline_of_warden };
+            warden::run(plan, script, grants, &channels)
+        }
+        Fork::Parent(pid) => Pid::from_raw(pid),
+    };
+    drop((script, report_of_warden, lifeline_of_warden, plan));
+
+    let streams = Streams { output, errors, report, stops, lifeline: Some(lifeline) };
+    let drained = streams.drain(&mut relay);
+    // With the streams the lifeline is gone: the warden has no reason to stay.
+    match waitpid(warden, None) {
+        // Reaped already, among what a killed warden left behind.
+        Ok(_) | Err(Errno::ECHILD) => {}
+        Err(errno) => set_up("wait for the warden", Err(errno))?,
+    }
+    let report = parse_report(&drained?).ok_or(Error::NoReport)?;
+    match report {
+        Report::NotStarted { why } => Err(Error::NotStarted { why }),
+        Report::Ended { status: None, .. } => Err(Error::NoReport),
+        Report::Ended { status: Some(status), .. } => {
+            Ok(Outcome { status: ExitStatus::from_raw(status), report })
+        }
+    }
+}
+
+/// Kills and reaps what came to us when the warden was killed.
+fn kill_orphans() {
+    loop {
+        let path = format!("/proc/self/task/{}/children", std::process::id());
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            if let Err(errno) = nix::sys::signal::kill(Pid::from_raw(child), Signal::SIGKILL) {
+                tracing::trace!(%errno, child, "not killed");
+            }
+        }
+        match sys::wait_any(true) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
+            _ => {}
+        }
+    }
+}
+
+fn parse_report(bytes: &[u8]) -> Option<Report> {
+    serde_json::from_slice(bytes).ok()
+}
+
+struct Streams {
+    output: OwnedFd,
+    errors: OwnedFd,
+    report: OwnedFd,
+    stops: SignalFd,
+    lifeline: Option<OwnedFd>,
+}
+
+const OUTPUT: usize = 0;
+const REPORT: usize = 2;
+
+impl Streams {
+    /// Reads all three pipes to their ends and returns the report's bytes. After a signal or an
+    /// error the lifeline is let go, and what still comes is read and thrown away.
+    fn drain(
+        mut self,
+        relay: &mut impl FnMut(&[u8]) -> Result<(), relay::Error>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut report = Vec::new();
+        let mut failure: Option<Error> = None;
+        let mut buffer = vec![0; 64 * 1024];
+        let mut pipes = [self.output, self.errors, self.report].map(|pipe| Some(File::from(pipe)));
+        while pipes.iter().any(Option::is_some) {
+            let (stopped, ready) = wait_for(&self.stops, &pipes).map_err(Error::Drain)?;
+            if let Some(signal) = stopped {
+                failure.get_or_insert(Error::Stopped { signal });
+            }
+            for index in ready {
+                let Some(pipe) = &mut pipes[index] else { continue };
+                let length = match pipe.read(&mut buffer) {
+                    Ok(length) => length,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => {
+                        failure.get_or_insert(Error::Drain(error));
+                        0
+                    }
+                };
+                if length == 0 {
+                    pipes[index] = None;
+                    if index == REPORT && parse_report(&report).is_none() {
+                        kill_orphans();
+                    }
+                    continue;
+                }
+                let piece = &buffer[..length];
+                let result = match index {
+                    REPORT => {
+                        report.extend_from_slice(piece);
+                        Ok(())
+                    }
+                    _ if failure.is_some() => Ok(()),
+                    OUTPUT => relay(piece).map_err(Error::from),
+                    _ => io::stderr().write_all(piece).map_err(Error::StandardError),
+                };
+                if let Err(error) = result {
+                    failure.get_or_insert(error);
+                }
+            }
+            if failure.is_some() {
+                self.lifeline = None;
+            }
+        }
+        failure.map_or(Ok(report), Err)
+    }
+}
+
+/// Waits until a signal to stop or something on one of the pipes has come.
+fn wait_for(
+    stops: &SignalFd,
+    pipes: &[Option<File>; 3],
+) -> io::Result<(Option<Signal>, Vec<usize>)> {
+    let open: Vec<(usize, &File)> = pipes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, pipe)| Some((index, pipe.as_ref()?)))
+        .collect();
+    let mut polled = vec![PollFd::new(stops.as_fd(), PollFlags::POLLIN)];
+    polled.extend(open.iter().map(|(_, pipe)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+    match poll(&mut polled, PollTimeout::NONE) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok((None, Vec::new())),
+        Err(errno) => return Err(errno.into()),
+    }
+    let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
+    let signal = if is_ready(&polled[0]) {
+        stops.read_signal()?.map(|info| {
+            let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+            Signal::try_from(number).unwrap_or(Signal::SIGTERM)
+        })
+    } else {
+        None
+    };
+    let ready = open
+        .iter()
+        .zip(&polled[1..])
+        .filter(|(_, fd)| is_ready(fd))
+        .map(|((index, _), _)| *index)
+        .collect();
+    Ok((signal, ready))
+}

@@ -1,0 +1,405 @@
+//! System calls that neither `std` nor `nix` offers in a safe form.
+//!
+//! The only file of the crate that contains `unsafe`. Every function here is safe to call, makes
+//! one system call (or one libc call that wraps it), and says which man page or kernel document
+//! describes it. It knows nothing of policies, units or records.
+
+#![expect(
+    unsafe_code,
+    reason = "the one module that talks to the kernel where no safe wrapper exists"
+)]
+
+use std::ffi::c_void;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Which side of [`fork`] the caller is on.
+#[derive(Debug)]
+pub enum Fork {
+    /// In the new process.
+    Child,
+    /// In the old process; holds the new process's id.
+    Parent(i32),
+}
+
+/// Duplicates the calling process (fork(2)).
+///
+/// # Errors
+/// The error of fork(2), among them `EAGAIN` at a process limit. A process with more than one
+/// thread is refused with `EBUSY`: the locks of the other threads would stay held in the child.
+pub fn fork() -> io::Result<Fork> {
+    if std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count) > 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // SAFETY: the process has one thread (checked above), so the child owns every lock.
+    match check(unsafe { libc::c_long::from(libc::fork()) })? {
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(i32::try_from(pid).expect("a process id is an int"))),
+    }
+}
+
+/// Has `command` start its program with this signal mask instead of the caller's (sigprocmask(2)).
+pub fn start_with_signal_mask(command: &mut Command, mask: SigSet) {
+    let set_mask = move || Ok(pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?);
+    // SAFETY: between fork and exec only async-signal-safe functions may be called (fork(2));
+    // sigprocmask(2) is one, and the closure does nothing else.
+    unsafe { command.pre_exec(set_mask) };
+}
+
+/// Ends the calling process at once, without running destructors or exit handlers (_exit(2)).
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes a plain integer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor from 3 up, except those in `keep` (close_range(2)).
+///
+/// # Errors
+/// The error of close_range(2); `ENOSYS` below Linux 5.9.
+pub fn close_descriptors_except(keep: &[RawFd]) -> io::Result<()> {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for fd in keep.into_iter().chain([u32::MAX]) {
+        if fd > first {
+            let last = if fd == u32::MAX { fd } else { fd - 1 };
+            // SAFETY: plain integers; the caller is about to execute another program and no
+            // longer uses what it closes.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+        }
+        first = first.max(fd.saturating_add(1));
+    }
+    Ok(())
+}
+
+/// Clears or sets close-on-exec of an inherited descriptor, and so also tells whether it is open
+/// (fcntl(2), `F_SETFD`).
+///
+/// # Errors
+/// `EBADF` if it is not open.
+pub fn set_inheritable(fd: RawFd, inheritable: bool) -> io::Result<()> {
+    let flags = if inheritable { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: F_SETFD takes plain integers and touches no memory.
+    check(libc::c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, flags) })).map(drop)
+}
+
+/// Whether an inherited descriptor is open and is a pipe or fifo (fstat(2)).
+#[must_use]
+pub fn is_pipe(fd: RawFd) -> bool {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `stat` is writable and large enough; it is read only if the call succeeded.
+    unsafe {
+        libc::fstat(fd, stat.as_mut_ptr()) == 0
+            && stat.assume_init().st_mode & libc::S_IFMT == libc::S_IFIFO
+    }
+}
+
+/// Takes ownership of a descriptor that the kernel has just made for this process and that nobody
+/// else owns, such as one received in a message (unix(7), `SCM_RIGHTS`).
+#[must_use]
+pub fn own_descriptor(fd: RawFd) -> OwnedFd {
+    // SAFETY: the caller got `fd` from the kernel a moment ago and gives it up by this call.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Makes `new` refer to the same file as `old`, without close-on-exec (dup2(2)).
+///
+/// # Errors
+/// The error of dup2(2).
+pub fn duplicate_to(old: BorrowedFd<'_>, new: RawFd) -> io::Result<()> {
+    if old.as_raw_fd() == new {
+        return set_inheritable(new, true);
+    }
+    // SAFETY: `old` is open; whatever `new` was is replaced, which is what the caller asks for.
+    check(libc::c_long::from(unsafe { libc::dup2(old.as_raw_fd(), new) })).map(drop)
+}
+
+/// Restores the default action of every signal that a handler or "ignore" was set for
+/// (signal(7)): ignored signals are otherwise inherited through execve(2).
+pub fn reset_signal_dispositions() {
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL is valid for every signal; SIGKILL, SIGSTOP and the two that libc keeps
+        // for itself answer EINVAL, which is of no consequence.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// The Landlock ABI of the running kernel: 1 or more, or 0 if Landlock is missing or switched off
+/// (`landlock_create_ruleset(2)` with `LANDLOCK_CREATE_RULESET_VERSION`).
+#[must_use]
+pub fn landlock_abi() -> i32 {
+    const CREATE_RULESET_VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag the kernel takes a null pointer and size 0 and creates nothing.
+    let abi = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<c_void>(),
+            0_usize,
+            CREATE_RULESET_VERSION,
+        )
+    };
+    i32::try_from(abi).unwrap_or(0).max(0)
+}
+
+/// Gives up every capability: bounding, ambient, inheritable, permitted and effective set
+/// (capabilities(7)). A process that has none keeps none.
+///
+/// # Errors
+/// The error of prctl(2) or capset(2); `EPERM` from the bounding set is not an error for a process
+/// without `CAP_SETPCAP`, because `no_new_privs` and the empty sets already keep it from gaining any.
+pub fn drop_capabilities() -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    for capability in 0..64 {
+        // SAFETY: prctl takes plain integers here.
+        let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        if dropped != 0 {
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::EINVAL) => break,
+                Some(libc::EPERM) => {}
+                _ => return Err(error),
+            }
+        }
+    }
+    // SAFETY: plain integers; EINVAL below Linux 4.3, where there is no ambient set to clear.
+    unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    let header = Header { version: VERSION_3, pid: 0 };
+    let data = [Data { effective: 0, permitted: 0, inheritable: 0 }; 2];
+    // SAFETY: header and data have the layout of version 3 (capget(2)) and live through the call.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) }).map(drop)
+}
+
+/// Installs a seccomp filter on the calling thread and returns its listener (seccomp(2),
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER`).
+///
+/// # Errors
+/// `EBUSY` if an earlier filter of this process already has a listener, `EACCES` without
+/// `no_new_privs`, `EINVAL` for a program that the kernel does not accept.
+pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    let len =
+        u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let fprog = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // SAFETY: `fprog` points to `len` instructions that outlive the call; the kernel only reads.
+    let fd = check(unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            &raw const fprog,
+        )
+    })?;
+    let fd = RawFd::try_from(fd).expect("a descriptor is an int");
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// One notification of a seccomp listener (`seccomp_unotify(2)`).
+#[derive(Clone, Copy, Debug)]
+pub struct Notification {
+    /// Names this notification in the answer.
+    pub id: u64,
+    /// The calling thread's id.
+    pub pid: u32,
+    /// The system call's number.
+    pub number: i64,
+    /// The system call's arguments.
+    pub arguments: [u64; 6],
+}
+
+/// What to do with a notified call.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer {
+    /// The kernel goes on with the call.
+    Continue,
+    /// The call fails with this errno.
+    Fail(i32),
+}
+
+/// Takes the next notification (`SECCOMP_IOCTL_NOTIF_RECV`).
+///
+/// # Errors
+/// `ENOENT` if the caller died in between; other errors of ioctl(2).
+pub fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<Notification> {
+    let mut raw = MaybeUninit::<libc::seccomp_notif>::zeroed();
+    // SAFETY: the kernel asks for a zeroed structure of this size and fills it.
+    let raw = unsafe {
+        check(libc::c_long::from(libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_RECV,
+            raw.as_mut_ptr(),
+        )))?;
+        raw.assume_init()
+    };
+    Ok(Notification {
+        id: raw.id,
+        pid: raw.pid,
+        number: i64::from(raw.data.nr),
+        arguments: raw.data.args,
+    })
+}
+
+/// Answers a notification (`SECCOMP_IOCTL_NOTIF_SEND`).
+///
+/// # Errors
+/// `ENOENT` if the caller is gone; other errors of ioctl(2).
+pub fn answer_notification(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> io::Result<()> {
+    let (error, flags) = match answer {
+        Answer::Continue => {
+            (0, u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).expect("the flag is 1"))
+        }
+        Answer::Fail(errno) => (-errno, 0),
+    };
+    let response = libc::seccomp_notif_resp { id, val: 0, error, flags };
+    // SAFETY: the kernel only reads `response`, which lives through the call.
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response)
+    }))
+    .map(drop)
+}
+
+/// Asks the kernel to wake the listener on the caller's CPU (`SECCOMP_IOCTL_NOTIF_SET_FLAGS`,
+/// Linux 6.6): an answer from another CPU costs ten times as much.
+///
+/// # Errors
+/// `EINVAL` or `ENOTTY` on an older kernel.
+pub fn wake_listener_on_same_cpu(listener: BorrowedFd<'_>) -> io::Result<()> {
+    const SET_FLAGS: libc::c_ulong = 0x4008_2104;
+    const FD_SYNC_WAKE_UP: libc::c_ulong = 1;
+    // SAFETY: the argument is a plain integer.
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(listener.as_raw_fd(), SET_FLAGS, FD_SYNC_WAKE_UP)
+    }))
+    .map(drop)
+}
+
+/// How a process ended and what it used.
+#[derive(Clone, Copy, Debug)]
+pub struct Waited {
+    /// The process that ended.
+    pub pid: i32,
+    /// Its wait status (wait(2)).
+    pub status: i32,
+}
+
+/// Waits for any child; `None` if `block` is false and none has ended (wait4(2)).
+///
+/// # Errors
+/// `ECHILD` without children, `EINTR` on a signal.
+pub fn wait_any(block: bool) -> io::Result<Option<Waited>> {
+    let mut status = 0;
+    let flags = if block { 0 } else { libc::WNOHANG } | libc::__WALL;
+    // SAFETY: `status` is writable for the length of the call.
+    let pid = check(libc::c_long::from(unsafe { libc::waitpid(-1, &raw mut status, flags) }))?;
+    let pid = i32::try_from(pid).expect("a process id is an int");
+    Ok((pid != 0).then_some(Waited { pid, status }))
+}
+
+/// What the children that were waited for used in sum (getrusage(2), `RUSAGE_CHILDREN`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// CPU time in user mode.
+    pub user: Duration,
+    /// CPU time in the kernel.
+    pub system: Duration,
+    /// Resident set size of the largest process, in KiB.
+    pub peak_rss_kib: u64,
+}
+
+/// See [`Usage`].
+#[must_use]
+pub fn children_usage() -> Usage {
+    let mut raw = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `raw` is writable and large enough; RUSAGE_CHILDREN cannot fail (getrusage(2)).
+    let raw = unsafe {
+        libc::getrusage(libc::RUSAGE_CHILDREN, raw.as_mut_ptr());
+        raw.assume_init()
+    };
+    let duration = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs())
+            + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    Usage {
+        user: duration(raw.ru_utime),
+        system: duration(raw.ru_stime),
+        peak_rss_kib: raw.ru_maxrss.unsigned_abs(),
+    }
+}
+
+/// Reads up to `buffer.len()` bytes of another process's memory (process_vm_readv(2)).
+///
+/// # Errors
+/// `EFAULT` if nothing is mapped there, `ESRCH` if the process is gone, `EPERM`.
+pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let remote = libc::iovec {
+        iov_base: std::ptr::with_exposed_provenance_mut(
+            usize::try_from(address).map_err(|_| io::Error::from_raw_os_error(libc::EFAULT))?,
+        ),
+        iov_len: buffer.len(),
+    };
+    let pid = i32::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: `local` describes `buffer`, which is writable; `remote` is only ever read, in the
+    // other process, and checked there by the kernel.
+    let read = check(unsafe {
+        libc::c_long::try_from(libc::process_vm_readv(
+            pid,
+            &raw const local,
+            1,
+            &raw const remote,
+            1,
+            0,
+        ))
+        .expect("ssize_t is a long")
+    })?;
+    Ok(usize::try_from(read).expect("checked not to be negative"))
+}
+
+const _: () = assert!(size_of::<libc::seccomp_notif>() == 80);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_its_own_memory() {
+        let source = *b"an exact copy";
+        let mut buffer = [0; 13];
+        let read = read_memory(std::process::id(), source.as_ptr().addr() as u64, &mut buffer);
+        assert_eq!(read.unwrap(), 13);
+        assert_eq!(buffer, source);
+    }
+
+    #[test]
+    fn unmapped_memory_is_an_error() {
+        let error = read_memory(std::process::id(), 8, &mut [0; 4]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EFAULT));
+    }
+
+    #[test]
+    fn a_process_with_threads_is_not_forked() {
+        let error = fork().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
+    }
+}

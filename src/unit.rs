@@ -1,0 +1,378 @@
+//! The unit: which build script is run, for which package, with which directories.
+//!
+//! The only reader of the environment that Cargo gives a build script ("Environment variables Cargo
+//! sets for build scripts", The Cargo Book) and, with [`crate::audit`] for whole builds, of Cargo's
+//! directory layout. It decides nothing: what the script may do with all this is policy.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Variables by name.
+pub type Variables = BTreeMap<OsString, OsString>;
+
+/// One execution of one package's build script.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// `CARGO_PKG_NAME`.
+    pub package: String,
+    /// `CARGO_PKG_VERSION`.
+    pub version: String,
+    /// `CARGO_MANIFEST_DIR`: the package's own directory.
+    pub manifest_dir: PathBuf,
+    /// `OUT_DIR`, without symbolic links.
+    pub out_dir: PathBuf,
+    /// `CARGO_MANIFEST_LINKS`.
+    pub links: Option<String>,
+    /// `TARGET`.
+    pub target: Option<String>,
+    /// `HOST`.
+    pub host: Option<String>,
+    /// `PROFILE`.
+    pub profile: Option<String>,
+    /// Root of the workspace that the package lies in.
+    pub workspace: Option<PathBuf>,
+    /// The compiled script.
+    pub script: PathBuf,
+    /// The script's arguments, its name first.
+    pub arguments: Vec<OsString>,
+    /// The environment as Cargo gave it.
+    pub variables: Variables,
+    /// What the jobserver needs to be reached.
+    pub jobserver: Option<Jobserver>,
+}
+
+/// How the script reaches the jobserver (GNU make manual, "POSIX Jobserver Interaction").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jobserver {
+    /// Two inherited descriptors of a pipe.
+    Pipe {
+        /// Tokens are read from it.
+        read: RawFd,
+        /// Tokens are written back to it.
+        write: RawFd,
+    },
+    /// A fifo in the file system.
+    Fifo(PathBuf),
+}
+
+/// Why it cannot be told which script is to be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Cargo sets this variable for every build script.
+    #[error(
+        "{name} is not set: the program was not started as a build script is \
+         (a binary of yours must not be called `build-script-…`)"
+    )]
+    Missing {
+        /// The variable.
+        name: &'static str,
+    },
+    /// A directory that must exist.
+    #[error("{name} is `{}`, which is not a directory", .path.display())]
+    Directory {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The script's file is gone.
+    #[error("the build script `{}` does not exist", .path.display())]
+    Script {
+        /// Where it should be.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Unit {
+    /// Reads the unit from the environment Cargo set.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn parse(
+        variables: Variables,
+        script: &Path,
+        arguments: Vec<OsString>,
+        workspace: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let text = |name: &str| {
+            variables.get(OsStr::new(name)).map(|value| value.to_string_lossy().into_owned())
+        };
+        let directory = |name: &'static str| {
+            let path = variables.get(OsStr::new(name)).ok_or(Error::Missing { name })?;
+            let path = PathBuf::from(path);
+            fs::canonicalize(&path).map_err(|source| Error::Directory { name, path, source })
+        };
+        let out_dir = directory("OUT_DIR")?;
+        let manifest_dir = directory("CARGO_MANIFEST_DIR")?;
+        let script = fs::canonicalize(script)
+            .map_err(|source| Error::Script { path: script.to_owned(), source })?;
+        Ok(Self {
+            package: text("CARGO_PKG_NAME").unwrap_or_else(|| "(unnamed package)".to_owned()),
+            version: text("CARGO_PKG_VERSION").unwrap_or_else(|| "0.0.0".to_owned()),
+            manifest_dir,
+            out_dir,
+            links: text("CARGO_MANIFEST_LINKS"),
+            target: text("TARGET"),
+            host: text("HOST"),
+            profile: text("PROFILE"),
+            workspace: workspace.and_then(|path| fs::canonicalize(path).ok()),
+            script,
+            arguments,
+            jobserver: ["CARGO_MAKEFLAGS", "MAKEFLAGS"]
+                .iter()
+                .find_map(|name| Jobserver::parse(variables.get(OsStr::new(name))?)),
+            variables,
+        })
+    }
+
+    /// One variable, if it is set and not empty.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|v| !v.is_empty())
+    }
+
+    /// The directory that holds `OUT_DIR` and Cargo's own files about this run, and the record.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        self.out_dir.parent().unwrap_or(&self.out_dir)
+    }
+
+    /// The user's home directory. Only the variable counts: asking the user database would load
+    /// name-service libraries into a program that must load nothing.
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
+        self.variable("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    /// `CARGO_HOME`, or its default.
+    #[must_use]
+    pub fn cargo_home(&self) -> Option<PathBuf> {
+        self.variable("CARGO_HOME")
+            .map(PathBuf::from)
+            .or_else(|| self.home().map(|home| home.join(".cargo")))
+    }
+
+    /// `RUSTUP_HOME`, or its default.
+    #[must_use]
+    pub fn rustup_home(&self) -> Option<PathBuf> {
+        self.variable("RUSTUP_HOME")
+            .map(PathBuf::from)
+            .or_else(|| self.home().map(|home| home.join(".rustup")))
+    }
+
+    /// The directories of the Rust toolchain: rustup's, if it is there, and the one in which the
+    /// compiler that Cargo names lies.
+    #[must_use]
+    pub fn toolchain(&self) -> Vec<PathBuf> {
+        let sysroots = ["RUSTC", "CARGO"].iter().filter_map(|name| {
+            let program = Path::new(self.variable(name)?);
+            let program = if program.is_absolute() {
+                program.to_owned()
+            } else {
+                self.search_path().into_iter().map(|dir| dir.join(program)).find(|p| p.is_file())?
+            };
+            let bin = fs::canonicalize(program).ok()?;
+            Some(bin.parent()?.parent()?.to_owned())
+        });
+        // A compiler directly below `/` or in the home directory has no toolchain directory of its
+        // own: to grant its parent would grant everything.
+        let too_much = |path: &PathBuf| {
+            path.parent().is_none() || self.home().is_some_and(|home| home.starts_with(path))
+        };
+        self.rustup_home().into_iter().chain(sysroots).filter(|path| !too_much(path)).collect()
+    }
+
+    /// The absolute directories of `PATH`.
+    #[must_use]
+    pub fn search_path(&self) -> Vec<PathBuf> {
+        let path = self.variable("PATH").unwrap_or_default();
+        env::split_paths(path).filter(|path| path.is_absolute()).collect()
+    }
+
+    /// The root of the build directory: the directory above `OUT_DIR` that Cargo marked
+    /// (`CACHEDIR.TAG`), or else the one that holds `build/`.
+    #[must_use]
+    pub fn build_root(&self) -> PathBuf {
+        let tagged =
+            self.out_dir.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file());
+        let built =
+            || self.out_dir.ancestors().find(|dir| dir.file_name() == Some("build".as_ref()));
+        tagged.or_else(|| built()?.parent()).unwrap_or_else(|| self.run_dir()).to_owned()
+    }
+
+    /// The outputs of dependencies that this script was told of: the `OUT_DIR`s named in `DEP_*`
+    /// variables and the directories below the build directory in `LD_LIBRARY_PATH`, in which its
+    /// own shared libraries lie.
+    #[must_use]
+    pub fn dependency_outputs(&self) -> Vec<PathBuf> {
+        let root = self.build_root();
+        let mut outputs: Vec<PathBuf> = Vec::new();
+        for (name, value) in &self.variables {
+            let name = name.as_bytes();
+            if name.starts_with(b"DEP_") || name.starts_with(b"CARGO_DEP_") {
+                outputs.extend(out_dirs_in(value, &root));
+            } else if name == b"LD_LIBRARY_PATH" {
+                let inside = env::split_paths(value).filter(|path| path.starts_with(&root));
+                // The profile's own directory holds everything; its `deps` and each `OUT_DIR` will do.
+                outputs.extend(inside.filter(|path| !path.join("build").is_dir()));
+            } else if is_artifact_variable(name) {
+                outputs.push(PathBuf::from(value));
+            }
+        }
+        outputs.sort();
+        outputs.dedup();
+        outputs
+    }
+
+    /// Whether Cargo sets a variable of this name for build scripts, so that it always passes.
+    #[must_use]
+    pub fn is_cargo_variable(name: &OsStr) -> bool {
+        const NAMES: &[&[u8]] = &[
+            b"CARGO",
+            b"CARGO_ENCODED_RUSTFLAGS",
+            b"CARGO_MAKEFLAGS",
+            b"CARGO_TRIM_PATHS",
+            b"DEBUG",
+            b"HOST",
+            b"LD_LIBRARY_PATH",
+            b"NUM_JOBS",
+            b"OPT_LEVEL",
+            b"OUT_DIR",
+            b"PROFILE",
+            b"RUSTC",
+            b"RUSTC_LINKER",
+            b"RUSTC_WORKSPACE_WRAPPER",
+            b"RUSTC_WRAPPER",
+            b"RUSTDOC",
+            b"TARGET",
+        ];
+        const PREFIXES: &[&[u8]] = &[
+            b"CARGO_CFG_",
+            b"CARGO_DEP_",
+            b"CARGO_FEATURE_",
+            b"CARGO_MANIFEST_",
+            b"CARGO_PKG_",
+            b"DEP_",
+        ];
+        let name = name.as_bytes();
+        NAMES.contains(&name)
+            || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || is_artifact_variable(name)
+    }
+}
+
+/// `CARGO_BIN_FILE_<DEP>…`, `CARGO_CDYLIB_DIR_<DEP>` and their like: artifact dependencies (The
+/// Cargo Book, "Unstable features").
+fn is_artifact_variable(name: &[u8]) -> bool {
+    ["BIN", "CDYLIB", "STATICLIB"].iter().any(|kind| {
+        ["DIR", "FILE"]
+            .iter()
+            .any(|what| name.starts_with(format!("CARGO_{kind}_{what}_").as_bytes()))
+    })
+}
+
+/// Every `…/out` below `root` that a value names; a value can hold several paths, joined by
+/// whatever the package likes.
+fn out_dirs_in(value: &OsStr, root: &Path) -> Vec<PathBuf> {
+    let (value, root) = (value.as_bytes(), root.as_os_str().as_bytes());
+    let mut found = Vec::new();
+    if root.is_empty() {
+        return found;
+    }
+    let mut from = 0;
+    while let Some(at) = value[from..].windows(root.len()).position(|window| window == root) {
+        let start = from + at;
+        let mut end = start + root.len();
+        let rest = &value[end..];
+        let Some(out) = rest.windows(4).position(|window| window == b"/out") else {
+            break;
+        };
+        end += out + 4;
+        let path = PathBuf::from(OsStr::from_bytes(&value[start..end]));
+        // No `..`: the path must lie below the root not only by its letters.
+        if path.components().all(|part| part != std::path::Component::ParentDir) && path.is_dir() {
+            found.push(path);
+        }
+        from = end;
+    }
+    found
+}
+
+impl Jobserver {
+    /// Reads the jobserver's address from `CARGO_MAKEFLAGS` or `MAKEFLAGS`; the last one given
+    /// counts, as for make.
+    #[must_use]
+    pub fn parse(flags: &OsStr) -> Option<Self> {
+        flags
+            .as_bytes()
+            .split(u8::is_ascii_whitespace)
+            .filter_map(|word| {
+                let auth = word
+                    .strip_prefix(b"--jobserver-auth=")
+                    .or_else(|| word.strip_prefix(b"--jobserver-fds="))?;
+                if let Some(path) = auth.strip_prefix(b"fifo:") {
+                    return Some(Self::Fifo(PathBuf::from(OsStr::from_bytes(path))));
+                }
+                let (read, write) = std::str::from_utf8(auth).ok()?.split_once(',')?;
+                let (read, write) = (read.parse().ok()?, write.parse().ok()?);
+                (read >= 3 && write >= 3).then_some(Self::Pipe { read, write })
+            })
+            .last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobservers_are_read() {
+        let parse = |flags: &str| Jobserver::parse(OsStr::new(flags));
+        assert_eq!(
+            parse("-j --jobserver-fds=6,7 --jobserver-auth=6,7"),
+            Some(Jobserver::Pipe { read: 6, write: 7 })
+        );
+        assert_eq!(
+            parse("-j8 --jobserver-auth=fifo:/tmp/GMfifo1"),
+            Some(Jobserver::Fifo("/tmp/GMfifo1".into()))
+        );
+        assert_eq!(parse("--jobserver-auth=-2,-2"), None);
+        assert_eq!(parse("--jobserver-auth=0,1"), None);
+        assert_eq!(parse("k"), None);
+    }
+
+    #[test]
+    fn out_dirs_are_found_in_any_joint() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for package in ["a-1", "b-2"] {
+            fs::create_dir_all(root.join("debug/build").join(package).join("out")).unwrap();
+        }
+        let a = root.join("debug/build/a-1/out");
+        let b = root.join("debug/build/b-2/out");
+        let value = format!("-I{}/include;{}", a.display(), b.display());
+        assert_eq!(out_dirs_in(OsStr::new(&value), root), [a, b]);
+        let outside = format!("{}/debug/build/../../../out", root.display());
+        assert_eq!(out_dirs_in(OsStr::new(&outside), root), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn cargo_variables_are_known() {
+        for name in ["OUT_DIR", "CARGO_CFG_UNIX", "DEP_Z_API_KEY", "CARGO_BIN_FILE_X_y"] {
+            assert!(Unit::is_cargo_variable(OsStr::new(name)), "{name}");
+        }
+        for name in ["CARGO_REGISTRY_TOKEN", "HOME", "CARGO_HOME"] {
+            assert!(!Unit::is_cargo_variable(OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The warden: the part of the supervisor that lives inside the jail.
+//!
+//! A process of its own, between supervisor and script. It enters the outer Landlock domain, starts
+//! the script from inside it, answers the notifications of the script's seccomp filter, and when the
+//! script's first process has ended, or the supervisor has, it kills whatever is left: with the
+//! signal scope of its domain `kill(-1, SIGKILL)` reaches exactly the script's processes. It reports
+//! once, at its end. The script is in a domain below the warden's and can neither signal nor trace it.
+//!
+//! It records; it does not decide. Landlock and the filter do that, in the kernel.
+
+pub mod observe;
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
+};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::access::Access;
+use crate::jail::Plan;
+use crate::jail::enter::{self, Script};
+use crate::policy::Grants;
+use crate::sys::{self, Answer, Fork};
+use observe::Observer;
+
+/// What the warden tells the supervisor at its end.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The script was not executed; nothing of it ran.
+    NotStarted {
+        /// The step of entering the jail that failed, with its causes.
+        why: String,
+    },
+    /// The script ran.
+    Ended {
+        /// Wait status of its first process (wait(2)); none if the supervisor ended it.
+        status: Option<i32>,
+        /// From its start to the end of its first process, in microseconds.
+        wall_us: u64,
+        /// CPU time of all its processes in user mode, in microseconds.
+        user_us: u64,
+        /// CPU time of all its processes in the kernel, in microseconds.
+        system_us: u64,
+        /// Resident set size of its largest process, in KiB.
+        peak_rss_kib: u64,
+        /// How many processes were still there when the first had ended, and were killed.
+        killed: u64,
+        /// What it was denied.
+        denials: Vec<Access>,
+        /// How many further kinds of denials there were that did not fit.
+        denials_dropped: u64,
+    },
+}
+
+/// The warden's descriptors to the supervisor.
+#[derive(Debug)]
+pub struct Channels {
+    /// The report goes here.
+    pub report: OwnedFd,
+    /// Reaches its end when the supervisor is gone or wants the script stopped.
+    pub lifeline: OwnedFd,
+}
+
+/// Runs the warden in the calling process, which has been forked for it, and does not return.
+pub fn run(plan: Plan, script: Script, grants: &Grants, channels: &Channels) -> ! {
+    let report = match guard(plan, script, grants, channels) {
+        Ok(report) => report,
+        Err(why) => Report::NotStarted { why },
+    };
+    let mut bytes = serde_json::to_vec(&report).unwrap_or_default();
+    bytes.push(b'\n');
+    let written = nix_file(channels.report.as_fd()).and_then(|mut pipe| pipe.write_all(&bytes));
+    // Without a reader there is no supervisor; everything of the script is dead all the same.
+    sys::exit_now(i32::from(written.is_err()))
+}
+
+fn nix_file(fd: BorrowedFd<'_>) -> io::Result<std::fs::File> {
+    Ok(std::fs::File::from(fd.try_clone_to_owned()?))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn guard(
+    plan: Plan,
+    script: Script,
+    grants: &Grants,
+    channels: &Channels,
+) -> Result<Report, String> {
+    let step = |what: &'static str| move |error: Errno| format!("{what}: {error}");
+    let Plan { rulesets, filter } = plan;
+    let scoped = !rulesets.enforced.scopes.is_empty();
+    let inner = enter::enter_as_warden(rulesets).map_err(|error| chain(&error))?;
+
+    let mut child_signal = SigSet::empty();
+    child_signal.add(Signal::SIGCHLD);
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&child_signal), None)
+        .map_err(step("cannot block SIGCHLD"))?;
+    let children =
+        SignalFd::with_flags(&child_signal, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .map_err(step("cannot make a signal descriptor"))?;
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(step("cannot make a socket pair"))?;
+    let (failure, failure_of_script) =
+        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(step("cannot make a pipe"))?;
+
+    let started = Instant::now();
+    let first = match sys::fork().map_err(|error| format!("cannot fork: {error}"))? {
+        Fork::Child => {
+            drop((ours, failure));
+            let hand_over = |listener: OwnedFd| send_descriptor(theirs.as_fd(), listener.as_fd());
+            let Err(error) =
+                enter::become_script(&script, inner, &filter, failure_of_script.as_fd(), hand_over);
+            let told = nix_file(failure_of_script.as_fd())
+                .and_then(|mut pipe| pipe.write_all(chain(&error).as_bytes()));
+            sys::exit_now(if told.is_ok() { 125 } else { 126 });
+        }
+        Fork::Parent(pid) => pid,
+    };
+    drop((theirs, failure_of_script));
+    // The script's output must end when its processes do: nobody else may hold the pipes.
+    drop(script);
+
+    let mut warden = Warden { first, children, observer: Observer::new(grants) };
+    let status = match receive_descriptor(ours.as_fd()) {
+        Ok(listener) => {
+            // An older kernel has no such flag; answers are slower there, and no less right.
+            if let Err(error) = sys::wake_listener_on_same_cpu(listener.as_fd()) {
+                tracing::debug!(%error, "the listener wakes on any CPU");
+            }
+            warden.watch(listener.as_fd(), channels.lifeline.as_fd())?
+        }
+        // The script ended before it had a filter; why is in `failure`.
+        Err(_) => None,
+    };
+    let wall = started.elapsed();
+    let killed = warden.kill_rest(scoped);
+
+    let mut why = String::new();
+    nix_file(failure.as_fd())
+        .and_then(|mut pipe| pipe.read_to_string(&mut why))
+        .map_err(|error| format!("cannot read why the script did not start: {error}"))?;
+    if !why.is_empty() {
+        return Ok(Report::NotStarted { why });
+    }
+    let usage = sys::children_usage();
+    let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(0);
+    let (denials, denials_dropped) = warden.observer.into_denials();
+    Ok(Report::Ended {
+        status,
+        wall_us: micros(wall),
+        user_us: micros(usage.user),
+        system_us: micros(usage.system),
+        peak_rss_kib: usage.peak_rss_kib,
+        killed,
+        denials,
+        denials_dropped,
+    })
+}
+
+struct Warden<'a> {
+    /// The script's first process.
+    first: i32,
+    children: SignalFd,
+    observer: Observer<'a>,
+}
+
+impl Warden<'_> {
+    /// Answers notifications until the script's first process or the supervisor has ended.
+    fn watch(
+        &mut self,
+        listener: BorrowedFd<'_>,
+        lifeline: BorrowedFd<'_>,
+    ) -> Result<Option<i32>, String> {
+        let mut listening = true;
+        loop {
+            let children = self.children.as_fd();
+            let mut polled = vec![
+                PollFd::new(lifeline, PollFlags::POLLIN),
+                PollFd::new(children, PollFlags::POLLIN),
+            ];
+            if listening {
+                polled.push(PollFd::new(listener, PollFlags::POLLIN));
+            }
+            match poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(format!("cannot wait for the script: {errno}")),
+            }
+            let seen = |index: usize| {
+                polled.get(index).and_then(PollFd::revents).unwrap_or(PollFlags::empty())
+            };
+            let (lifeline_seen, child_seen, listener_seen) = (seen(0), seen(1), seen(2));
+            if listener_seen.contains(PollFlags::POLLIN) {
+                self.answer(listener);
+            } else if !listener_seen.is_empty() {
+                // The last process with the filter is gone.
+                listening = false;
+            }
+            if !child_seen.is_empty() {
+                while matches!(self.children.read_signal(), Ok(Some(_))) {}
+                if let Some(status) = self.reap() {
+                    return Ok(Some(status));
+                }
+            }
+            if !lifeline_seen.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn answer(&mut self, listener: BorrowedFd<'_>) {
+        // Either call fails if the script's process died in between: then nobody waits for us.
+        if let Ok(notification) = sys::receive_notification(listener) {
+            let answer: Answer = self.observer.observe(&notification);
+            if let Err(error) = sys::answer_notification(listener, notification.id, answer) {
+                tracing::trace!(%error, "a notification was not answered");
+            }
+        }
+    }
+
+    /// Reaps what has ended; the status of the first process if it is among that.
+    fn reap(&self) -> Option<i32> {
+        let mut status = None;
+        while let Ok(Some(waited)) = sys::wait_any(false) {
+            if waited.pid == self.first {
+                status = Some(waited.status);
+            }
+        }
+        status
+    }
+
+    /// Kills and reaps every process of the script that is left, and says how many there were.
+    fn kill_rest(&self, scoped: bool) -> u64 {
+        let mut killed = 0;
+        loop {
+            if scoped {
+                // Reaches exactly the processes of this domain and the ones below, but for the
+                // caller (landlock(7), `LANDLOCK_SCOPE_SIGNAL`; kill(2), "-1"). An error means that
+                // there are none.
+                if let Err(errno) = kill(Pid::from_raw(-1), Signal::SIGKILL) {
+                    tracing::trace!(%errno, "nothing to kill");
+                }
+            } else {
+                self.kill_children();
+            }
+            match sys::wait_any(true) {
+                Ok(Some(_)) => killed += 1,
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return killed,
+            }
+        }
+    }
+
+    /// Without signal scoping (below Landlock ABI 6): kills the warden's children, to which, as it
+    /// is a subreaper, every orphan of the script comes in turn (prctl(2), proc(5)).
+    fn kill_children(&self) {
+        let pid = std::process::id();
+        let path = format!("/proc/self/task/{pid}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_else(|_| self.first.to_string());
+        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            if let Err(errno) = kill(Pid::from_raw(child), Signal::SIGKILL) {
+                tracing::trace!(%errno, child, "not killed");
+            }
+        }
+    }
+}
+
+fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let descriptors = [descriptor.as_raw_fd()];
+    let message = [ControlMessage::ScmRights(&descriptors)];
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(b"l")], &message, MsgFlags::empty(), None)?;
+    Ok(())
+}
+
+fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut byte = [0];
+    let mut pieces = [IoSliceMut::new(&mut byte)];
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+    let message = recvmsg::<()>(
+        socket.as_raw_fd(),
+        &mut pieces,
+        Some(&mut space),
+        MsgFlags::MSG_CMSG_CLOEXEC,
+    )?;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(descriptors) = control
+            && let Some(descriptor) = descriptors.first()
+        {
+            return Ok(sys::own_descriptor(*descriptor));
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
