@@ -4,7 +4,7 @@
 //! Projects lie outside the repository, whose `.cargo/config.toml` they would otherwise inherit, in
 //! a directory with a blank and a letter outside of ASCII in its name.
 
-#![allow(dead_code, reason = "every test program uses another part of it")]
+#![allow(dead_code, unreachable_pub, reason = "every test program uses another part of it")]
 
 use std::env;
 use std::ffi::{OsStr, OsString};
