@@ -74,20 +74,15 @@ impl Access {
     /// A sentence for a person: what was tried, and which rule would have allowed it.
     #[must_use]
     pub fn denial(&self, policy: &str) -> String {
-        let mut text = format!("tried to {} `{}`", self.kind.verb(), printable(&self.subject));
-        if self.count > 1 {
-            text.push_str(&format!(" ({} times)", self.count));
-        }
-        match self.kind.right() {
-            Some(right) => text.push_str(&format!(
-                ": no `{}` rule of the policy `{policy}` covers it",
-                Grants::rule_key(right)
-            )),
-            None => text.push_str(&format!(
-                ": the policy `{policy}` gives build scripts no network and no sockets"
-            )),
-        }
-        text
+        let what = format!("tried to {} `{}`", self.kind.verb(), printable(&self.subject));
+        let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
+        let rule = match self.kind.right() {
+            Some(right) => {
+                format!("no `{}` rule of the policy `{policy}` covers it", Grants::rule_key(right))
+            }
+            None => format!("the policy `{policy}` gives build scripts no network and no sockets"),
+        };
+        format!("{what}{times}: {rule}")
     }
 
     /// Whether a person should be told even though the script went on. Name services and the like

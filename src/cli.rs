@@ -47,11 +47,11 @@ pub struct Cli {
 pub enum Verb {
     /// Run one build script in the jail, from the environment that Cargo, or whoever calls, gives
     #[command(after_help = "\
-OUT_DIR and CARGO_MANIFEST_DIR must be set. With nightly's -Zhost-config it serves as runner:
+`OUT_DIR` and `CARGO_MANIFEST_DIR` must be set. With nightly's -Zhost-config it serves as runner:
   [host]
   runner = [\"cargo-brig\", \"exec\", \"--\"]")]
     Exec {
-        /// Where the record is written [default: brig.json beside OUT_DIR]
+        /// Where the record is written [default: brig.json beside `OUT_DIR`]
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
         /// The build script's program

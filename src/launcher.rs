@@ -16,11 +16,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::digest;
+
 const MAGIC: &[u8; 12] = b"\x7fBRIGLAUNCH\n";
 /// Version of the layout below; another one is not read.
 const FORMAT: u32 = 1;
 /// Magic, format, length of the body.
-const FOOTER: u64 = 12 + 4 + 4;
+const FOOTER: usize = 12 + 4 + 4;
 /// No file name and path together come near this; a larger length is a damaged file.
 const LONGEST_BODY: u64 = 64 * 1024;
 /// What the script's own file is called: the launcher's name and this.
@@ -112,10 +114,10 @@ struct Image {
 fn read_image(file: &File, path: &Path) -> io::Result<Result<Image, Error>> {
     let length = file.metadata()?.len();
     let plain = Ok(Ok(Image { program: length, trailer: None }));
-    let Some(footer_at) = length.checked_sub(FOOTER) else {
+    let Some(footer_at) = length.checked_sub(FOOTER as u64) else {
         return plain;
     };
-    let mut footer = [0; FOOTER as usize];
+    let mut footer = [0; FOOTER];
     file.read_exact_at(&mut footer, footer_at)?;
     let (magic, rest) = footer.split_at(MAGIC.len());
     if magic != MAGIC {
@@ -162,7 +164,7 @@ pub fn own_digest() -> Result<String, Error> {
             length => hasher.update(&buffer[..length]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest::hex(&hasher.finalize()))
 }
 
 /// The trailer of the running program: `Some` if it was started as a launcher.
@@ -232,7 +234,7 @@ pub fn install(path: &Path, workspace: Option<&Path>) -> Result<(), Error> {
     fs::rename(path, &script)
         .map_err(|source| Error::MoveScript { path: path.to_owned(), source })?;
     let trailer = Trailer {
-        script: script.file_name().expect("it was made from a file name").to_owned(),
+        script: script.file_name().unwrap_or_default().to_owned(),
         workspace: workspace.map(Path::to_owned),
     };
     let mut name = path.file_name().unwrap_or_default().to_owned();

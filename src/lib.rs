@@ -13,12 +13,13 @@
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door
 //! - [`audit`]: is every script of the build a launcher?
-//! - [`exit`]: exit codes; [`sys`]: system calls, the only unsafe code
+//! - [`exit`]: exit codes; [`digest`]: how digests are written; [`sys`]: system calls, the only unsafe code
 
 pub mod access;
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod digest;
 pub mod exit;
 pub mod front;
 pub mod instruction;

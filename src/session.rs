@@ -149,7 +149,7 @@ mod tests {
         let locked = path.join("a/b");
         fs::create_dir_all(&locked).unwrap();
         fs::write(locked.join("c"), "").unwrap();
-        fs::set_permissions(path.join("a"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path.join("a"), fs::Permissions::from_mode(0o000)).unwrap();
         drop(dir);
         assert!(!path.exists());
     }

@@ -23,6 +23,11 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// A result that the kernel documents to be an `int`.
+fn as_int(value: libc::c_long) -> i32 {
+    i32::try_from(value).expect("the kernel's documentation says that it is an int")
+}
+
 /// Which side of [`fork`] the caller is on.
 #[derive(Debug)]
 pub enum Fork {
@@ -44,7 +49,7 @@ pub fn fork() -> io::Result<Fork> {
     // SAFETY: the process has one thread (checked above), so the child owns every lock.
     match check(unsafe { libc::c_long::from(libc::fork()) })? {
         0 => Ok(Fork::Child),
-        pid => Ok(Fork::Parent(i32::try_from(pid).expect("a process id is an int"))),
+        pid => Ok(Fork::Parent(as_int(pid))),
     }
 }
 
@@ -62,10 +67,10 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Closes every descriptor from 3 up, except those in `keep` (close_range(2)).
+/// Closes every descriptor from 3 up, except those in `keep` (`close_range(2)`).
 ///
 /// # Errors
-/// The error of close_range(2); `ENOSYS` below Linux 5.9.
+/// The error of `close_range(2)`; `ENOSYS` below Linux 5.9.
 pub fn close_descriptors_except(keep: &[RawFd]) -> io::Result<()> {
     let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).collect();
     keep.sort_unstable();
@@ -210,9 +215,8 @@ pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
             &raw const fprog,
         )
     })?;
-    let fd = RawFd::try_from(fd).expect("a descriptor is an int");
     // SAFETY: the call returned a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(as_int(fd)) })
 }
 
 /// One notification of a seccomp listener (`seccomp_unotify(2)`).
@@ -265,10 +269,10 @@ pub fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<Notification
 /// # Errors
 /// `ENOENT` if the caller is gone; other errors of ioctl(2).
 pub fn answer_notification(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> io::Result<()> {
+    // SECCOMP_USER_NOTIF_FLAG_CONTINUE, which libc has as a long.
+    const CONTINUE: u32 = 1;
     let (error, flags) = match answer {
-        Answer::Continue => {
-            (0, u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).expect("the flag is 1"))
-        }
+        Answer::Continue => (0, CONTINUE),
         Answer::Fail(errno) => (-errno, 0),
     };
     let response = libc::seccomp_notif_resp { id, val: 0, error, flags };
@@ -312,7 +316,7 @@ pub fn wait_any(block: bool) -> io::Result<Option<Waited>> {
     let flags = if block { 0 } else { libc::WNOHANG } | libc::__WALL;
     // SAFETY: `status` is writable for the length of the call.
     let pid = check(libc::c_long::from(unsafe { libc::waitpid(-1, &raw mut status, flags) }))?;
-    let pid = i32::try_from(pid).expect("a process id is an int");
+    let pid = as_int(pid);
     Ok((pid != 0).then_some(Waited { pid, status }))
 }
 
@@ -347,7 +351,7 @@ pub fn children_usage() -> Usage {
     }
 }
 
-/// Reads up to `buffer.len()` bytes of another process's memory (process_vm_readv(2)).
+/// Reads up to `buffer.len()` bytes of another process's memory (`process_vm_readv(2)`).
 ///
 /// # Errors
 /// `EFAULT` if nothing is mapped there, `ESRCH` if the process is gone, `EPERM`.
@@ -362,18 +366,8 @@ pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usiz
     let pid = i32::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
     // SAFETY: `local` describes `buffer`, which is writable; `remote` is only ever read, in the
     // other process, and checked there by the kernel.
-    let read = check(unsafe {
-        libc::c_long::try_from(libc::process_vm_readv(
-            pid,
-            &raw const local,
-            1,
-            &raw const remote,
-            1,
-            0,
-        ))
-        .expect("ssize_t is a long")
-    })?;
-    Ok(usize::try_from(read).expect("checked not to be negative"))
+    let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
 const _: () = assert!(size_of::<libc::seccomp_notif>() == 80);

@@ -313,21 +313,17 @@ impl Jobserver {
     /// counts, as for make.
     #[must_use]
     pub fn parse(flags: &OsStr) -> Option<Self> {
-        flags
-            .as_bytes()
-            .split(u8::is_ascii_whitespace)
-            .filter_map(|word| {
-                let auth = word
-                    .strip_prefix(b"--jobserver-auth=")
-                    .or_else(|| word.strip_prefix(b"--jobserver-fds="))?;
-                if let Some(path) = auth.strip_prefix(b"fifo:") {
-                    return Some(Self::Fifo(PathBuf::from(OsStr::from_bytes(path))));
-                }
-                let (read, write) = std::str::from_utf8(auth).ok()?.split_once(',')?;
-                let (read, write) = (read.parse().ok()?, write.parse().ok()?);
-                (read >= 3 && write >= 3).then_some(Self::Pipe { read, write })
-            })
-            .last()
+        flags.as_bytes().rsplit(u8::is_ascii_whitespace).find_map(|word| {
+            let auth = word
+                .strip_prefix(b"--jobserver-auth=")
+                .or_else(|| word.strip_prefix(b"--jobserver-fds="))?;
+            if let Some(path) = auth.strip_prefix(b"fifo:") {
+                return Some(Self::Fifo(PathBuf::from(OsStr::from_bytes(path))));
+            }
+            let (read, write) = std::str::from_utf8(auth).ok()?.split_once(',')?;
+            let (read, write) = (read.parse().ok()?, write.parse().ok()?);
+            (read >= 3 && write >= 3).then_some(Self::Pipe { read, write })
+        })
     }
 }
 

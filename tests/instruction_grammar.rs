@@ -239,7 +239,7 @@ fn relayed_output_means_what_cargo_made_of_the_original() {
                 );
             }
             None => {
-                assert!(observed.is_err(), "{name}: the unit would fail, but Cargo: {observed:?}")
+                assert!(observed.is_err(), "{name}: the unit would fail, but Cargo: {observed:?}");
             }
         }
     }

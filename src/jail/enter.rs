@@ -35,7 +35,7 @@ pub enum Error {
     /// Landlock.
     #[error(transparent)]
     Landlock(#[from] landlock::Error),
-    /// dup2(2), close_range(2).
+    /// `dup2(2)`, `close_range(2)`.
     #[error("cannot close inherited descriptors")]
     Descriptors(#[source] io::Error),
     /// sigprocmask(2).

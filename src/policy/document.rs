@@ -8,6 +8,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
+use crate::digest;
+
 /// The built-in policy, the file `policies/default.toml` of the source.
 pub const DEFAULT: &str = include_str!("../../policies/default.toml");
 /// The name under which messages speak of that file.
@@ -109,7 +111,7 @@ impl Document {
         Ok(Self {
             name: raw.name,
             file: file.to_owned(),
-            digest: hex(&Sha256::digest(text.as_bytes())),
+            digest: digest::hex(&Sha256::digest(text.as_bytes())),
             files: Files {
                 read: rules(raw.files.read),
                 execute: rules(raw.files.execute),
@@ -125,10 +127,6 @@ fn position(text: &str, span: Range<usize>) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

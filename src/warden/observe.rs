@@ -310,7 +310,7 @@ mod tests {
         text.as_ptr().expose_provenance() as u64
     }
 
-    const AT_FDCWD: u64 = libc::AT_FDCWD as u32 as u64;
+    const AT_FDCWD: u64 = libc::AT_FDCWD.cast_unsigned() as u64;
 
     #[test]
     fn opening_outside_the_grants_is_kept() {

@@ -72,14 +72,14 @@ impl Project {
 
     /// Plain `cargo`.
     pub fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut command = clean_command(&cargo());
+        let mut command = clean_command(cargo());
         command.args(arguments).current_dir(&self.root);
         command
     }
 
     /// `cargo brig`, the tool being found in `PATH` as Cargo finds subcommands.
     pub fn brig(&self, arguments: &[&str]) -> Command {
-        let mut command = clean_command(&cargo());
+        let mut command = clean_command(cargo());
         command.arg("brig").args(arguments).current_dir(&self.root);
         command
     }
