@@ -8,8 +8,8 @@
 //! - [`shim`]: the rustc wrapper; [`launcher`]: the file that stands in for a script
 //! - [`launch`]: one run of one script, step by step
 //! - [`unit`]: who is run; [`policy`]: what it may do; [`jail`]: how that is enforced
-//! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`access`]: what was
-//!   denied
+//! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`orphans`]: ending what
+//!   they leave; [`access`]: what was denied
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door
 //! - [`audit`]: is every script of the build a launcher?
@@ -26,6 +26,7 @@ pub mod instruction;
 pub mod jail;
 pub mod launch;
 pub mod launcher;
+pub mod orphans;
 pub mod policy;
 pub mod record;
 pub mod relay;

@@ -22,6 +22,7 @@ use nix::unistd::{Pid, pipe2};
 
 use crate::jail::Plan;
 use crate::jail::enter::Script;
+use crate::orphans;
 use crate::policy::Grants;
 use crate::relay;
 use crate::sys::{self, Fork};
@@ -168,23 +169,6 @@ pub fn supervise(
     }
 }
 
-/// Kills and reaps what came to us when the warden was killed.
-fn kill_orphans() {
-    loop {
-        let path = format!("/proc/self/task/{}/children", std::process::id());
-        let children = std::fs::read_to_string(path).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            if let Err(errno) = nix::sys::signal::kill(Pid::from_raw(child), Signal::SIGKILL) {
-                tracing::trace!(%errno, child, "not killed");
-            }
-        }
-        match sys::wait_any(true) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
-            _ => {}
-        }
-    }
-}
-
 fn parse_report(bytes: &[u8]) -> Option<Report> {
     serde_json::from_slice(bytes).ok()
 }
@@ -229,7 +213,7 @@ impl Streams {
                 if length == 0 {
                     pipes[index] = None;
                     if index == REPORT && parse_report(&report).is_none() {
-                        kill_orphans();
+                        orphans::end_all();
                     }
                     continue;
                 }

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::Access;
 use crate::jail::Plan;
 use crate::jail::enter::{self, Script};
+use crate::orphans;
 use crate::policy::Grants;
 use crate::sys::{self, Answer, Fork};
 use observe::Observer;
@@ -153,7 +154,7 @@ fn guard(
         Err(_) => None,
     };
     let wall = started.elapsed();
-    let killed = warden.kill_rest(scoped);
+    let killed = end_rest(scoped);
 
     let mut why = String::new();
     nix_file(failure.as_fd())
@@ -248,42 +249,21 @@ impl Warden<'_> {
         }
         status
     }
+}
 
-    /// Kills and reaps every process of the script that is left, and says how many there were.
-    fn kill_rest(&self, scoped: bool) -> u64 {
-        let mut killed = 0;
-        loop {
-            if scoped {
-                // Reaches exactly the processes of this domain and the ones below, but for the
-                // caller (landlock(7), `LANDLOCK_SCOPE_SIGNAL`; kill(2), "-1"). An error means that
-                // there are none.
-                if let Err(errno) = kill(Pid::from_raw(-1), Signal::SIGKILL) {
-                    tracing::trace!(%errno, "nothing to kill");
-                }
-            } else {
-                self.kill_children();
-            }
-            match sys::wait_any(true) {
-                Ok(Some(_)) => killed += 1,
-                Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return killed,
-            }
-        }
+/// Kills and reaps every process of the script that is left, and says how many were killed.
+/// `scoped` is whether this process's domain scopes signals.
+fn end_rest(scoped: bool) -> u64 {
+    if !scoped {
+        return orphans::end_all();
     }
-
-    /// Without signal scoping (below Landlock ABI 6): kills the warden's children, to which, as it
-    /// is a subreaper, every orphan of the script comes in turn (prctl(2), proc(5)).
-    fn kill_children(&self) {
-        let pid = std::process::id();
-        let path = format!("/proc/self/task/{pid}/children");
-        let children = std::fs::read_to_string(path).unwrap_or_else(|_| self.first.to_string());
-        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            if let Err(errno) = kill(Pid::from_raw(child), Signal::SIGKILL) {
-                tracing::trace!(%errno, child, "not killed");
-            }
+    orphans::end_with(|| {
+        // Reaches exactly the processes of this domain and the ones below, but for the caller
+        // (landlock(7), `LANDLOCK_SCOPE_SIGNAL`; kill(2), "-1"). An error means that there are none.
+        if let Err(errno) = kill(Pid::from_raw(-1), Signal::SIGKILL) {
+            tracing::trace!(%errno, "nothing to kill");
         }
-    }
+    })
 }
 
 fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {

@@ -193,7 +193,7 @@ fn environment(
         }
         // Cargo names us here; the script is told of the wrapper that the user had.
         if name == "RUSTC_WRAPPER" {
-            if let Some(wrapper) = users_wrapper {
+            if let Some(wrapper) = users_wrapper.filter(|wrapper| !is_daemon_client(wrapper)) {
                 grants.environment.push((name.clone(), wrapper.to_owned()));
             }
             continue;
@@ -218,6 +218,13 @@ fn environment(
     {
         give("RUSTUP_HOME", &path);
     }
+}
+
+/// Whether a compiler wrapper hands its work to a daemon, which runs outside the jail and is out of
+/// reach from inside: crates that compile C would use it (`cc`, `RUSTC_WRAPPER`) and fail.
+fn is_daemon_client(wrapper: &OsStr) -> bool {
+    let name = Path::new(wrapper).file_stem().unwrap_or_default();
+    ["sccache", "cachepot", "buildcache"].iter().any(|client| name == *client)
 }
 
 /// Variables that lead to the user's own files; those that a script needs are given anew
