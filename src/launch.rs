@@ -4,7 +4,7 @@
 //! Used by the launcher and by `cargo brig exec`, which differ only in where they find the script.
 
 use std::error::Error as StdError;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter};
 use std::os::unix::ffi::OsStrExt;
@@ -141,7 +141,7 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let enforced = plan.enforced();
     let start = start_of(&unit, &grants.environment)?;
 
-    let is_withheld = |name: &str| grants.withheld.iter().any(|withheld| withheld == name);
+    let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
     let judge = |instruction: &Instruction| instructions::judge(instruction, is_withheld);
     let mut relay = Relay::new(BufWriter::with_capacity(64 * 1024, io::stdout()), judge);
     let started = SystemTime::now();

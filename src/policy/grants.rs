@@ -1,9 +1,12 @@
 //! The grants of one unit: what it may do, resolved, each with the rule that it came from.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+use super::pattern;
 
 /// What a grant lets a script do with a path and everything below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,7 +46,9 @@ pub struct Grants {
     pub files: Vec<Grant>,
     /// The environment that the script is given.
     pub environment: Vec<(OsString, OsString)>,
-    /// Names of variables that it does not get.
+    /// Patterns of names of variables that it does not get.
+    pub withhold: Vec<String>,
+    /// Names of the variables that were set and that it does not get.
     pub withheld: Vec<OsString>,
 }
 
@@ -51,7 +56,13 @@ impl Grants {
     /// Whether a grant covers this use of a path that is absolute and free of symbolic links.
     #[must_use]
     pub fn covers(&self, right: Right, path: &Path) -> bool {
-        self.files.iter().any(|grant| grant.right.includes(right) && path.starts_with(&grant.path))
+        self.files.iter().any(|grant| grant.right.includes(right) && is_below(path, &grant.path))
+    }
+
+    /// Whether a variable of this name is kept from the script, set or not.
+    #[must_use]
+    pub fn withholds(&self, name: &OsStr) -> bool {
+        self.withhold.iter().any(|pattern| pattern::matches(pattern.as_bytes(), name.as_bytes()))
     }
 
     /// The key of the rules that give this right, as a policy document spells it.
@@ -63,6 +74,13 @@ impl Grants {
             Right::Write => "files.write",
         }
     }
+}
+
+/// Whether `path` is `directory` or lies below it. Both are absolute and free of `.`, `..` and double
+/// slashes, so bytes can be compared; the warden asks this for every file that a script opens.
+fn is_below(path: &Path, directory: &Path) -> bool {
+    let rest = path.as_os_str().as_bytes().strip_prefix(directory.as_os_str().as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || directory.parent().is_none())
 }
 
 impl Right {
@@ -79,6 +97,13 @@ impl Right {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn below_means_below() {
+        let below = |path, directory| is_below(Path::new(path), Path::new(directory));
+        assert!(below("/a/b", "/a/b") && below("/a/b/c", "/a/b") && below("/x", "/"));
+        assert!(!below("/a/bc", "/a/b") && !below("/a", "/a/b"));
+    }
 
     #[test]
     fn rights_include_reading() {

@@ -1,13 +1,11 @@
 //! From a policy document and a unit to grants: the one place that expands placeholders and paths.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::document::{Document, Rule};
 use super::grants::{Grant, Grants, Right};
-use super::pattern;
 use crate::settings;
 use crate::unit::{Jobserver, Unit};
 
@@ -63,6 +61,7 @@ pub fn resolve(
         policy: document.name.clone(),
         file: document.file.clone(),
         digest: document.digest.clone(),
+        withhold: document.withhold.iter().map(|rule| rule.text.clone()).collect(),
         ..Grants::default()
     };
     let build_root = unit.build_root();
@@ -87,7 +86,7 @@ pub fn resolve(
     }
     grants.files.sort_by(|a, b| (&a.path, a.right, a.line).cmp(&(&b.path, b.right, b.line)));
     grants.files.dedup_by(|a, b| a.path == b.path && a.right == b.right);
-    environment(document, unit, private, users_wrapper, &mut grants);
+    environment(unit, private, users_wrapper, &mut grants);
     Ok(grants)
 }
 
@@ -170,24 +169,16 @@ fn without(
 }
 
 fn environment(
-    document: &Document,
     unit: &Unit,
     private: Private<'_>,
     users_wrapper: Option<&OsStr>,
     grants: &mut Grants,
 ) {
-    let is_withheld = |name: &OsStr| {
-        !Unit::is_cargo_variable(name)
-            && document
-                .withhold
-                .iter()
-                .any(|rule| pattern::matches(rule.text.as_bytes(), name.as_bytes()))
-    };
     for (name, value) in &unit.variables {
         if settings::is_own_variable(name) {
             continue;
         }
-        if is_withheld(name) {
+        if !Unit::is_cargo_variable(name) && grants.withholds(name) {
             grants.withheld.push(name.clone());
             continue;
         }
