@@ -79,6 +79,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The exit code: whether it was the command line or the machine.
+    #[must_use]
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::EmptyWrapper => exit::USAGE,
+            _ => exit::FAILED,
+        }
+    }
+}
+
 /// Refuses a program that the dynamic loader prepares: it would run a script's code first.
 ///
 /// # Errors
@@ -159,12 +170,16 @@ fn own_path() -> Result<PathBuf, Error> {
 
 /// The wrapper that the user had, which ours will call.
 fn users_wrapper(config: &Config, own: &Path) -> Result<Option<OsString>, Error> {
-    let wrapper = match env::var_os("RUSTC_WRAPPER") {
-        Some(wrapper) if wrapper.is_empty() => return Err(Error::EmptyWrapper),
-        Some(wrapper) => Some(wrapper),
-        None => env::var_os(settings::WRAPPER).or_else(|| config.rustc_wrapper()),
-    };
-    Ok(wrapper.filter(|wrapper| !is_own(wrapper, own)))
+    let variable = env::var_os("RUSTC_WRAPPER");
+    if variable.as_ref().is_some_and(|wrapper| wrapper.is_empty()) {
+        return Err(Error::EmptyWrapper);
+    }
+    // Where the variable names us, within a `cargo brig run` for instance, the user's is beside it.
+    let wrapper = variable
+        .filter(|wrapper| !is_own(wrapper, own))
+        .or_else(|| env::var_os(settings::WRAPPER))
+        .or_else(|| config.rustc_wrapper());
+    Ok(wrapper.filter(|wrapper| !wrapper.is_empty() && !is_own(wrapper, own)))
 }
 
 /// Whether a wrapper is this program: then it is not called twice.

@@ -32,13 +32,14 @@ fn main() -> ExitCode {
         return end(ending, exit::NOT_RUN);
     }
     match rest.split_first() {
-        Some((verb, rest)) if verb == "brig" => {
-            if cli::is_own(rest) {
-                own_verb(rest)
-            } else {
-                end(front::run(rest).map_err(Into::into), exit::FAILED)
+        Some((verb, rest)) if verb == "brig" && !cli::is_own(rest) => match front::run(rest) {
+            Ok(ending) => ending.into_code(),
+            Err(error) => {
+                let code = error.exit_code();
+                end(Err(error.into()), code)
             }
-        }
+        },
+        Some((verb, rest)) if verb == "brig" => own_verb(rest),
         _ if cli::is_own(rest) => own_verb(rest),
         Some((verb, _)) if !shim::looks_like_a_compiler(verb) && !Path::new(verb).exists() => {
             let verb = verb.to_string_lossy();
