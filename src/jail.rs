@@ -7,6 +7,7 @@ pub mod enter;
 pub mod filter;
 pub mod landlock;
 pub mod plan;
+pub mod rule;
 pub mod syscalls;
 
 pub use plan::{Enforced, Plan};
