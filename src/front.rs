@@ -25,7 +25,8 @@ use serde_json::Value;
 use crate::audit::{self, Audit, Findings};
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
-use crate::session::{self, PrivateDir, Run};
+use crate::private_dir::{self, PrivateDir};
+use crate::session::{self, Run};
 use crate::settings;
 use crate::shim::linker;
 use crate::sys;
@@ -59,6 +60,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The session's directory.
+    #[error(transparent)]
+    PrivateDir(#[from] private_dir::Error),
     /// The session.
     #[error(transparent)]
     Session(#[from] session::Error),

@@ -20,9 +20,10 @@ use crate::jail::{self, Plan};
 use crate::launcher::{self, Trailer};
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Document, document, instructions};
+use crate::private_dir::{self, PrivateDir};
 use crate::record::{self, Exit, Parts, Record};
 use crate::relay::{self, Relay, Relayed, Withheld};
-use crate::session::{self, PrivateDir, Run};
+use crate::session::{self, Run};
 use crate::settings::{ParentEnvironment, Settings};
 use crate::supervise::{self, Outcome, Start};
 use crate::unit::{self, Unit};
@@ -47,7 +48,10 @@ pub enum Error {
     /// The jail.
     #[error(transparent)]
     Jail(#[from] jail::landlock::Error),
-    /// The private temporary directory, or what is told to the front door.
+    /// The script's private directories.
+    #[error(transparent)]
+    PrivateDir(#[from] private_dir::Error),
+    /// What is told to the front door.
     #[error(transparent)]
     Session(#[from] session::Error),
     /// A name with a NUL byte.

@@ -7,11 +7,12 @@
 //! - [`settings`]: what the front door tells the others; [`config`]: Cargo's settings that matter
 //! - [`shim`]: the rustc wrapper; [`launcher`]: the file that stands in for a script
 //! - [`launch`]: one run of one script, step by step
-//! - [`unit`]: who is run; [`policy`]: what it may do; [`jail`]: how that is enforced
+//! - [`mod@unit`]: who is run; [`policy`]: what it may do; [`jail`]: how that is enforced
 //! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`orphans`]: ending what
 //!   they leave; [`access`]: what was denied
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
-//! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door
+//! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
+//!   [`private_dir`]: directories for one run or one session
 //! - [`audit`]: is every script of the build a launcher?
 //! - [`exit`]: exit codes; [`digest`]: how digests are written; [`sys`]: system calls, the only unsafe code
 
@@ -28,6 +29,7 @@ pub mod launch;
 pub mod launcher;
 pub mod orphans;
 pub mod policy;
+pub mod private_dir;
 pub mod record;
 pub mod relay;
 pub mod session;

@@ -7,10 +7,8 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::mkdtemp;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
@@ -38,57 +36,6 @@ pub struct Error {
     path: PathBuf,
     #[source]
     source: io::Error,
-}
-
-/// A directory that is removed when this is dropped.
-#[derive(Debug)]
-pub struct PrivateDir {
-    path: PathBuf,
-}
-
-impl PrivateDir {
-    /// Makes a directory below the system's temporary directory that only this user can enter.
-    ///
-    /// # Errors
-    /// If the temporary directory cannot be written.
-    pub fn new(purpose: &str) -> Result<Self, Error> {
-        let template = std::env::temp_dir().join(format!("cargo-brig-{purpose}-XXXXXX"));
-        let failed = |path: &Path, source| Error { what: "make", path: path.to_owned(), source };
-        let path = mkdtemp(&template).map_err(|errno| failed(&template, errno.into()))?;
-        let path = fs::canonicalize(&path).map_err(|source| failed(&path, source))?;
-        Ok(Self { path })
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for PrivateDir {
-    fn drop(&mut self) {
-        if fs::remove_dir_all(&self.path).is_ok() {
-            return;
-        }
-        // A script can have taken its own rights to a directory in its TMPDIR away.
-        open_directories(&self.path);
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("warning: cannot remove `{}`: {error}", self.path.display());
-        }
-    }
-}
-
-fn open_directories(directory: &Path) {
-    let opened = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
-    let Ok(entries) = opened.and_then(|()| fs::read_dir(directory)) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_directories(&entry.path());
-        }
-    }
 }
 
 impl Run {
@@ -129,7 +76,7 @@ mod tests {
 
     #[test]
     fn runs_are_read_back() {
-        let session = PrivateDir::new("test").unwrap();
+        let session = crate::private_dir::PrivateDir::new("test").unwrap();
         let run = Run {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/build-script-build".into(),
@@ -139,18 +86,5 @@ mod tests {
         };
         run.save(session.path()).unwrap();
         assert_eq!(Run::load_all(session.path()).unwrap()[0].package, "a v1.0.0");
-    }
-
-    #[test]
-    fn a_private_directory_goes_even_if_a_script_locked_it() {
-        let dir = PrivateDir::new("test").unwrap();
-        let path = dir.path().to_owned();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        let locked = path.join("a/b");
-        fs::create_dir_all(&locked).unwrap();
-        fs::write(locked.join("c"), "").unwrap();
-        fs::set_permissions(path.join("a"), fs::Permissions::from_mode(0o000)).unwrap();
-        drop(dir);
-        assert!(!path.exists());
     }
 }
