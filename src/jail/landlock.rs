@@ -6,7 +6,7 @@
 //! to every process of the script.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ::landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
@@ -152,11 +152,19 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
     let inner = if scopes.is_empty() {
         None
     } else {
+        // Every domain below another one that handles paths denies renames and links between
+        // directories, unless it handles and grants them itself (kernel, `userspace-api/landlock`,
+        // `LANDLOCK_ACCESS_FS_REFER`). The outer domain alone shall judge them.
+        let root = Path::new("/");
+        let open = |error| Error::Path { path: root.to_owned(), source: io::Error::other(error) };
+        let everywhere = PathFd::new(root).map_err(open)?;
         Some(
             Ruleset::default()
                 .set_compatibility(CompatLevel::HardRequirement)
+                .handle_access(AccessFs::Refer)?
                 .scope(scopes)?
-                .create()?,
+                .create()?
+                .add_rule(PathBeneath::new(everywhere, AccessFs::Refer))?,
         )
     };
     let enforced = Enforced {
