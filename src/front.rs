@@ -18,7 +18,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
-use nix::sys::signalfd::SignalFd;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -215,7 +215,8 @@ fn wait(mut cargo: Command) -> Result<ExitStatus, Error> {
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut mask))
         .map_err(|errno| failed(errno.into()))?;
     sys::start_with_signal_mask(&mut cargo, mask);
-    let arriving = SignalFd::new(&signals).map_err(|errno| failed(errno.into()))?;
+    let arriving = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)
+        .map_err(|errno| failed(errno.into()))?;
     let mut child: Child = cargo.spawn().map_err(failed)?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
     loop {
