@@ -4,12 +4,16 @@
 //! sets for build scripts", The Cargo Book) and, with [`crate::audit`] for whole builds, of Cargo's
 //! directory layout. It decides nothing: what the script may do with all this is policy.
 
+pub mod build_dir;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use build_dir::BuildDir;
 
 /// Variables by name.
 pub type Variables = BTreeMap<OsString, OsString>;
@@ -199,32 +203,26 @@ impl Unit {
         env::split_paths(path).filter(|path| path.is_absolute()).collect()
     }
 
-    /// The root of the build directory: the directory above `OUT_DIR` that Cargo marked
-    /// (`CACHEDIR.TAG`), or else the one that holds `build/`.
+    /// The build directory that `OUT_DIR` lies in.
     #[must_use]
-    pub fn build_root(&self) -> PathBuf {
-        let tagged =
-            self.out_dir.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file());
-        let built =
-            || self.out_dir.ancestors().find(|dir| dir.file_name() == Some("build".as_ref()));
-        tagged.or_else(|| built()?.parent()).unwrap_or_else(|| self.run_dir()).to_owned()
+    pub fn build_dir(&self) -> BuildDir {
+        let as_given = self.variable("OUT_DIR").map_or(self.out_dir.as_path(), Path::new);
+        BuildDir::of(&self.out_dir, as_given, self.target.as_deref())
     }
 
     /// The outputs of dependencies that this script was told of: the `OUT_DIR`s named in `DEP_*`
-    /// variables and the directories below the build directory in `LD_LIBRARY_PATH`, in which its
-    /// own shared libraries lie.
+    /// variables, and what the build made of the directories in `LD_LIBRARY_PATH`, in which its own
+    /// shared libraries lie. Scripts choose both: [`BuildDir`] keeps to the build directory.
     #[must_use]
     pub fn dependency_outputs(&self) -> Vec<PathBuf> {
-        let root = self.build_root();
+        let build_dir = self.build_dir();
         let mut outputs: Vec<PathBuf> = Vec::new();
         for (name, value) in &self.variables {
             let name = name.as_bytes();
             if name.starts_with(b"DEP_") || name.starts_with(b"CARGO_DEP_") {
-                outputs.extend(out_dirs_in(value, &root));
+                outputs.extend(build_dir.out_dirs_in(value));
             } else if name == b"LD_LIBRARY_PATH" {
-                let inside = env::split_paths(value).filter(|path| path.starts_with(&root));
-                // The profile's own directory holds everything; its `deps` and each `OUT_DIR` will do.
-                outputs.extend(inside.filter(|path| !path.join("build").is_dir()));
+                outputs.extend(env::split_paths(value).filter_map(|p| build_dir.library_dir(&p)));
             } else if is_artifact_variable(name) {
                 outputs.push(PathBuf::from(value));
             }
@@ -281,33 +279,6 @@ fn is_artifact_variable(name: &[u8]) -> bool {
     })
 }
 
-/// Every `…/out` below `root` that a value names; a value can hold several paths, joined by
-/// whatever the package likes.
-fn out_dirs_in(value: &OsStr, root: &Path) -> Vec<PathBuf> {
-    let (value, root) = (value.as_bytes(), root.as_os_str().as_bytes());
-    let mut found = Vec::new();
-    if root.is_empty() {
-        return found;
-    }
-    let mut from = 0;
-    while let Some(at) = value[from..].windows(root.len()).position(|window| window == root) {
-        let start = from + at;
-        let mut end = start + root.len();
-        let rest = &value[end..];
-        let Some(out) = rest.windows(4).position(|window| window == b"/out") else {
-            break;
-        };
-        end += out + 4;
-        let path = PathBuf::from(OsStr::from_bytes(&value[start..end]));
-        // No `..`: the path must lie below the root not only by its letters.
-        if path.components().all(|part| part != std::path::Component::ParentDir) && path.is_dir() {
-            found.push(path);
-        }
-        from = end;
-    }
-    found
-}
-
 impl Jobserver {
     /// Reads the jobserver's address from `CARGO_MAKEFLAGS` or `MAKEFLAGS`; the last one given
     /// counts, as for make.
@@ -345,21 +316,6 @@ mod tests {
         assert_eq!(parse("--jobserver-auth=-2,-2"), None);
         assert_eq!(parse("--jobserver-auth=0,1"), None);
         assert_eq!(parse("k"), None);
-    }
-
-    #[test]
-    fn out_dirs_are_found_in_any_joint() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        for package in ["a-1", "b-2"] {
-            fs::create_dir_all(root.join("debug/build").join(package).join("out")).unwrap();
-        }
-        let a = root.join("debug/build/a-1/out");
-        let b = root.join("debug/build/b-2/out");
-        let value = format!("-I{}/include;{}", a.display(), b.display());
-        assert_eq!(out_dirs_in(OsStr::new(&value), root), [a, b]);
-        let outside = format!("{}/debug/build/../../../out", root.display());
-        assert_eq!(out_dirs_in(OsStr::new(&outside), root), Vec::<PathBuf>::new());
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub fn resolve(
         withhold: document.withhold.iter().map(|rule| rule.text.clone()).collect(),
         ..Grants::default()
     };
-    let build_root = unit.build_root();
+    let build_dir = unit.build_dir();
+    let closed = build_dir.closed();
     let rules = [
         (Right::Write, &document.files.write),
         (Right::Execute, &document.files.execute),
@@ -80,7 +81,7 @@ pub fn resolve(
                     line: rule.line,
                     source,
                 };
-                without(&path, &build_root, right, rule.line, &mut grants.files).map_err(list)?;
+                without(&path, &closed, right, rule.line, &mut grants.files).map_err(list)?;
             }
         }
     }
@@ -143,16 +144,17 @@ fn outside_home(unit: &Unit, paths: impl Iterator<Item = PathBuf>) -> Vec<PathBu
         .collect()
 }
 
-/// Grants `path` without what lies below `excluded`: Landlock can only add, so a directory that
-/// contains `excluded` may be listed, and what lies beside it is granted piece by piece.
+/// Grants `path` without the directories in `closed` that lie below it: Landlock can only add, so a
+/// directory that contains one of them may be listed, and what lies beside it is granted piece by
+/// piece.
 fn without(
     path: &Path,
-    excluded: &Path,
+    closed: &[&Path],
     right: Right,
     line: usize,
     grants: &mut Vec<Grant>,
 ) -> io::Result<()> {
-    if !excluded.starts_with(path) || path == excluded {
+    if !closed.iter().any(|dir| dir.starts_with(path) && *dir != path) {
         grants.push(Grant { right, path: path.to_owned(), line });
         return Ok(());
     }
@@ -160,10 +162,10 @@ fn without(
     for entry in fs::read_dir(path)? {
         let entry = entry?.path();
         // A link is granted by what it leads to, which is not below this directory or already is.
-        if entry == excluded || entry.is_symlink() {
+        if closed.contains(&entry.as_path()) || entry.is_symlink() {
             continue;
         }
-        without(&entry, excluded, right, line, grants)?;
+        without(&entry, closed, right, line, grants)?;
     }
     Ok(())
 }

@@ -183,7 +183,13 @@ impl<'a> Observer<'a> {
             return None;
         }
         let right = kind.right()?;
-        (!self.grants.covers(right, &path)).then_some((kind, path))
+        // Names are given and taken in a directory, which is what Landlock asks about
+        // (`LANDLOCK_ACCESS_FS_REMOVE_DIR` and its kin): `OUT_DIR` itself cannot be removed.
+        let judged = match kind {
+            Kind::Create | Kind::Remove | Kind::Rename => path.parent()?,
+            _ => &path,
+        };
+        (!self.grants.covers(right, judged)).then_some((kind, path))
     }
 
     fn keep(&mut self, pid: u32, kind: Kind, subject: String) {
