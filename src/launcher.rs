@@ -144,9 +144,14 @@ fn own_file() -> Result<(File, Image), Error> {
     let path = Path::new(OWN_FILE);
     let wrap = |source| Error::OwnFile { path: path.to_owned(), source };
     let file = File::open(path).map_err(wrap)?;
-    let image = read_image(&file, path).map_err(wrap)??;
+    let name = fs::read_link(path).map_err(wrap)?;
+    let image = read_image(&file, &name).map_err(wrap)??;
     Ok((file, image))
 }
+
+/// How the names of build scripts' files begin: as Cargo runs them, and as rustc writes them
+/// (`src/cargo/util/toml/targets.rs`).
+const SCRIPT_NAMES: &[&[u8]] = &[b"build-script-", b"build_script_", b"metabuild-", b"metabuild_"];
 
 /// SHA-256 of the running program without a trailer, in lower-case hexadecimal digits.
 ///
@@ -171,9 +176,20 @@ pub fn own_digest() -> Result<String, Error> {
 ///
 /// # Errors
 /// [`Error::OwnFile`] if `/proc/self/exe` cannot be read, [`Error::Damaged`] if it ends in a trailer
-/// that cannot be understood.
+/// that cannot be understood, or in none and lies where a launcher does. Cargo runs scripts without
+/// arguments, and without this the program would then print its help: a script that did nothing, and
+/// succeeded.
 pub fn own_trailer() -> Result<Option<Trailer>, Error> {
-    own_file().map(|(_, image)| image.trailer)
+    let (_, image) = own_file()?;
+    if image.trailer.is_none() {
+        let path = PathBuf::from(OWN_FILE);
+        let path = fs::read_link(&path).map_err(|source| Error::OwnFile { path, source })?;
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        if SCRIPT_NAMES.iter().any(|start| name.starts_with(start)) {
+            return Err(Error::Damaged { path });
+        }
+    }
+    Ok(image.trailer)
 }
 
 /// Whether the file at `path` ends in a launcher's trailer. Says nothing about the program before
