@@ -1,8 +1,11 @@
 //! From a policy document and a unit to grants: the one place that expands placeholders and paths.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::document::{Document, Rule};
 use super::grants::{Grant, Grants, Right};
@@ -74,7 +77,7 @@ pub fn resolve(
     for (right, rules) in rules {
         for rule in rules {
             for path in expand(rule, document, unit, private)? {
-                let Ok(path) = fs::canonicalize(path) else { continue };
+                let Ok(path) = without_links(path) else { continue };
                 let list = |source| Error::List {
                     path: path.clone(),
                     file: document.file.clone(),
@@ -131,6 +134,23 @@ fn expand(
         None if rest.is_empty() => Ok(paths),
         None => Err(unknown()),
     }
+}
+
+/// The path with every symbolic link followed. Few rules name any: the kernel says so in one call,
+/// where following them asks about each part of a path (openat2(2), `RESOLVE_NO_SYMLINKS`).
+fn without_links(path: PathBuf) -> io::Result<PathBuf> {
+    let plain: PathBuf = path.components().collect();
+    if !plain.components().any(|part| part == Component::ParentDir) {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        match openat2(AT_FDCWD, &plain, how) {
+            Ok(_) => return Ok(plain),
+            Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => return Err(errno.into()),
+            Err(_) => {}
+        }
+    }
+    fs::canonicalize(path)
 }
 
 /// Leaves out the home directory itself and everything above it.
