@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Output};
 
-use support::{Project, shown, stderr, stdout, succeed, walk};
+use support::{Project, outputs, shown, stderr, stdout, succeed, summary, without_hashes};
 
 /// What a person, and another program, see of a finished command.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,56 +40,13 @@ impl Outcome {
     }
 }
 
-/// A text without the hashes of units, which differ: the shim's line in `rustc -vV` is part of them.
-fn without_hashes(text: &str) -> String {
-    let mut result = String::new();
-    for (index, part) in text.split('-').enumerate() {
-        if index > 0 {
-            result.push('-');
-        }
-        let is_hash = part.len() >= 16
-            && part.bytes().take(16).all(|byte| byte.is_ascii_hexdigit())
-            && !part[16..].starts_with(|next: char| next.is_ascii_alphanumeric());
-        if is_hash {
-            result.push_str("HASH");
-            result.push_str(&part[16..]);
-        } else {
-            result.push_str(part);
-        }
-    }
-    result
-}
-
-/// The one summary line.
-fn summary(output: &Output) -> String {
-    let text = stderr(output);
-    let lines: Vec<&str> =
-        text.lines().filter(|line| line.trim_start().starts_with("Jailed ")).collect();
-    assert_eq!(lines.len(), 1, "{}", shown(output));
-    lines[0].trim_start().to_owned()
-}
-
-/// Every file in an `OUT_DIR` below `target`, by its path without hashes, with its text.
-fn outputs(project: &Project) -> BTreeMap<String, String> {
-    let mut outputs = BTreeMap::new();
-    walk(&project.root.join("target"), &mut |path| {
-        let name = path.strip_prefix(&project.root).unwrap().to_str().unwrap();
-        if name.contains("/build/") && name.contains("/out/") {
-            let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-            let earlier = outputs.insert(without_hashes(name), without_hashes(&text));
-            assert_eq!(earlier, None, "two files are called {name}");
-        }
-    });
-    outputs
-}
-
 /// Runs a Cargo command without the jail and, from nothing again, with it. The outcome must be the
 /// same. Returns the jailed command's output and what the scripts wrote without and with the jail.
 fn compare(
     project: &Project,
     arguments: &[&str],
     environment: &[(&str, &str)],
-) -> (Output, [BTreeMap<String, String>; 2]) {
+) -> (Output, [BTreeMap<String, Vec<u8>>; 2]) {
     let run = |mut command: Command| command.envs(environment.iter().copied()).output().unwrap();
     let plain = run(project.cargo(arguments));
     let plain_outputs = outputs(project);
@@ -147,7 +104,7 @@ fn a_script_that_uses_the_cc_crate_works() {
 }
 
 /// The names alone, where a compiler writes times and its own temporary names into the files.
-fn names(outputs: &BTreeMap<String, String>) -> Vec<&str> {
+fn names(outputs: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
     outputs.keys().map(String::as_str).collect()
 }
 
@@ -163,7 +120,7 @@ fn a_sys_package_builds_its_bundled_source_with_the_headers_of_another() {
 }
 
 /// As [`names`], without the directories that `CMake` names after a random number.
-fn cmake_names(outputs: &BTreeMap<String, String>) -> Vec<&str> {
+fn cmake_names(outputs: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
     let mut names = names(outputs);
     names.retain(|name| !name.contains("/CMakeScratch/"));
     names
@@ -245,6 +202,7 @@ fn the_variables_of_a_build_for_another_target_reach_the_script() {
     let (_, [plain, jailed]) = compare(&project, &arguments, &[]);
     assert_eq!(plain, jailed);
     let (name, text) = jailed.iter().next().unwrap();
+    let text = String::from_utf8_lossy(text);
     assert!(name.starts_with(&format!("target/{target}/debug/build/")), "{name}");
     let value = |wanted: &str| {
         let mut lines = text.lines().filter_map(|line| line.split_once('='));

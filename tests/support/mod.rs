@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test program uses another part of it")]
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -190,4 +191,52 @@ pub fn copy_dir(from: &Path, to: &Path) {
             fs::copy(&from, &to).unwrap();
         }
     }
+}
+
+/// A text without the hashes of units, which differ: the shim's line in `rustc -vV` is part of them.
+pub fn without_hashes(text: &str) -> String {
+    String::from_utf8(bytes_without_hashes(text.as_bytes())).unwrap()
+}
+
+/// What stands in their place: as long, so that offsets in binary files still hold.
+pub const NO_HASH: &[u8; 16] = b"0000000000000000";
+
+/// As [`without_hashes`], for anything: 16 hexadecimal digits after a `-`, and no letter or digit
+/// after them.
+pub fn bytes_without_hashes(bytes: &[u8]) -> Vec<u8> {
+    let mut parts = bytes.split(|byte| *byte == b'-');
+    let mut result = parts.next().unwrap_or_default().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at(part.len().min(NO_HASH.len()));
+        let is_hash = digits.len() == NO_HASH.len()
+            && digits.iter().all(u8::is_ascii_hexdigit)
+            && !rest.first().is_some_and(u8::is_ascii_alphanumeric);
+        result.push(b'-');
+        result.extend(if is_hash { NO_HASH } else { digits });
+        result.extend(rest);
+    }
+    result
+}
+
+/// The one summary line of `cargo brig`.
+pub fn summary(output: &Output) -> String {
+    let text = stderr(output);
+    let mut lines = text.lines().map(str::trim_start).filter(|line| line.starts_with("Jailed "));
+    let line = lines.next().unwrap_or_else(|| panic!("no summary: {}", shown(output)));
+    assert_eq!(lines.next(), None, "{}", shown(output));
+    line.to_owned()
+}
+
+/// Every file in an `OUT_DIR` below `target`, by its path without hashes, without hashes.
+pub fn outputs(project: &Project) -> BTreeMap<String, Vec<u8>> {
+    let mut outputs = BTreeMap::new();
+    walk(&project.root.join("target"), &mut |path| {
+        let name = path.strip_prefix(&project.root).unwrap().to_str().unwrap();
+        if name.contains("/build/") && name.contains("/out/") {
+            let bytes = fs::read(path).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let earlier = outputs.insert(without_hashes(name), bytes_without_hashes(&bytes));
+            assert_eq!(earlier, None, "two files are called {name}");
+        }
+    });
+    outputs
 }
