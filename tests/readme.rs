@@ -1,0 +1,127 @@
+//! What README.md says, against the code.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use cargo_brig::access::{Access, Kind};
+use cargo_brig::jail::landlock;
+use cargo_brig::{cli, exit, record, settings};
+use clap::CommandFactory;
+
+use support::{Project, succeed};
+
+const README: &str = include_str!("../README.md");
+
+/// The part of the README under a heading, up to the next one of its level or above.
+fn section(heading: &str) -> &'static str {
+    let (_, rest) = README.split_once(&format!("\n{heading}\n")).expect("the heading exists");
+    let level = heading.find(' ').expect("a heading begins with its level");
+    let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
+    &rest[..ends.min().unwrap_or(rest.len())]
+}
+
+/// The first cells of the tables in a text.
+fn first_cells(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .filter(|cell| !cell.starts_with('-'))
+}
+
+/// Everything between backticks in a text.
+fn quoted(text: &'static str) -> BTreeSet<&'static str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_program() {
+    let told: BTreeSet<i32> =
+        first_cells(section("## Exit codes")).filter_map(|cell| cell.parse().ok()).collect();
+    let codes = [exit::USAGE, exit::UNJAILED, exit::FAILED, exit::WITHHELD, exit::NOT_RUN];
+    assert_eq!(told, BTreeSet::from(codes));
+    let help = cli::Cli::command().render_long_help().to_string();
+    let (_, help) = help.split_once("Exit codes:").unwrap();
+    for code in codes {
+        assert!(help.contains(&format!(" {code} ")), "{code} is not in the help");
+    }
+}
+
+#[test]
+fn the_commands_and_files_that_it_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut commands = 0;
+    let mut in_commands = false;
+    for line in README.lines() {
+        if line.starts_with("```") {
+            in_commands = line == "```sh";
+        } else if in_commands && line.starts_with("tests/") {
+            let path = root.join(line.split(' ').next().unwrap());
+            let mode =
+                fs::metadata(&path).unwrap_or_else(|e| panic!("{path:?}: {e}")).permissions();
+            assert!(mode.mode() & 0o111 != 0, "{path:?} cannot be executed");
+            commands += 1;
+        }
+    }
+    assert_eq!(commands, 2);
+    for target in README.split("](").skip(1) {
+        let target = target.split(')').next().unwrap();
+        assert!(root.join(target).is_file(), "there is no {target}");
+    }
+}
+
+#[test]
+fn the_denials_read_as_they_are_printed() {
+    let denial = |kind, subject: &str| {
+        Access { kind, subject: subject.to_owned(), count: 1, program: None }.denial("default")
+    };
+    for sentence in [
+        denial(Kind::Read, "/etc/shadow"),
+        denial(Kind::Create, "/tmp/x"),
+        denial(Kind::Socket, "IPv4 stream socket (TCP network connection)"),
+    ] {
+        let line = format!("\nwarning: the build script of `curious v0.1.0` {sentence}\n");
+        assert!(README.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn the_fields_of_a_record_are_those_that_it_has() {
+    let project = Project::with_script("quiet", "fn main() {}");
+    succeed(&mut project.brig(&["build"]));
+    let records = project.records();
+    let [record] = &records[..] else { panic!("{} records", records.len()) };
+    let record = record.as_object().unwrap();
+    let has = |section: &str| -> BTreeSet<String> {
+        let object = if section.is_empty() { record } else { record[section].as_object().unwrap() };
+        object.keys().cloned().collect()
+    };
+
+    let text = section("### The record");
+    assert!(text.contains(&format!("`{}`", record::FILE_NAME)), "{}", record::FILE_NAME);
+    assert!(text.contains(&format!("version of this format, now {}", record::SCHEMA)));
+    let told: BTreeSet<String> = first_cells(text).flat_map(quoted).map(str::to_owned).collect();
+    assert_eq!(told, has(""));
+    for (object, row) in ["unit", "policy", "enforced"].map(|object| {
+        (object, text.lines().find(|line| line.starts_with(&format!("| `{object}` |"))).unwrap())
+    }) {
+        let told = quoted(row);
+        for field in has(object) {
+            assert!(told.contains(field.as_str()), "`{object}` has `{field}`");
+        }
+    }
+}
+
+#[test]
+fn versions_and_names_are_those_of_the_program() {
+    let version = env!("CARGO_PKG_RUST_VERSION");
+    assert!(README.contains(&format!("a Rust toolchain ({version} or newer")), "{version}");
+    let lowest = first_cells(section("## Kernel")).find_map(|cell| cell.parse::<i32>().ok());
+    assert_eq!(lowest, Some(landlock::FLOOR));
+    let variables = quoted(section("## Environment variables"));
+    for variable in [settings::WRAPPER, settings::LOG] {
+        assert!(variables.contains(variable), "{variable}");
+    }
+}
