@@ -13,6 +13,9 @@ use ::landlock::{
     RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
     RulesetStatus, Scope,
 };
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use serde::Serialize;
 
 use crate::policy::{Grants, Right};
@@ -132,13 +135,15 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
     }
     let mut outer = ruleset.create()?;
     for grant in &grants.files {
-        let open = |source| Error::Path { path: grant.path.clone(), source };
-        let is_directory = match grant.path.metadata() {
-            Ok(metadata) => metadata.is_dir(),
+        let failed = |errno: Errno| Error::Path { path: grant.path.clone(), source: errno.into() };
+        let path = match open(&grant.path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+            Ok(path) => path,
             // Gone since the grants were resolved: then there is nothing to grant.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(open(error)),
+            Err(Errno::ENOENT) => continue,
+            Err(errno) => return Err(failed(errno)),
         };
+        let kind = SFlag::from_bits_truncate(fstat(&path).map_err(failed)?.st_mode);
+        let is_directory = kind & SFlag::S_IFMT == SFlag::S_IFDIR;
         let mut rights = access(grant.right, abi);
         if !is_directory {
             rights &= AccessFs::from_file(abi);
@@ -146,7 +151,6 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
         if rights.is_empty() {
             continue;
         }
-        let path = PathFd::new(&grant.path).map_err(|error| open(io::Error::other(error)))?;
         outer = outer.add_rule(PathBeneath::new(path, rights))?;
     }
     let inner = if scopes.is_empty() {

@@ -2,8 +2,6 @@
 //!
 //! Nothing is expanded or looked up here; see [`super::resolve`].
 
-use std::ops::Range;
-
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
@@ -95,17 +93,15 @@ impl Document {
     /// The first place at which the text is not TOML or not a policy: an unknown key, a value of
     /// another type.
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
+        let lines = Lines::of(text);
         let raw: RawDocument = toml::from_str(text).map_err(|error| {
-            let (line, column) = position(text, error.span().unwrap_or(0..0));
+            let (line, column) = lines.position(text, error.span().unwrap_or(0..0).start);
             Error { file: file.to_owned(), line, column, message: error.message().to_owned() }
         })?;
         let rules = |spanned: Vec<Spanned<String>>| {
             spanned
                 .into_iter()
-                .map(|rule| {
-                    let (line, _) = position(text, rule.span());
-                    Rule { text: rule.into_inner(), line }
-                })
+                .map(|rule| Rule { line: lines.line(rule.span().start), text: rule.into_inner() })
                 .collect()
         };
         Ok(Self {
@@ -122,11 +118,26 @@ impl Document {
     }
 }
 
-fn position(text: &str, span: Range<usize>) -> (usize, usize) {
-    let before = text.get(..span.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
+/// Where the lines of a text begin, in bytes. A launcher asks for the line of each rule.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect())
+    }
+
+    /// Counts from 1.
+    fn line(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset)
+    }
+
+    /// Line and column, in characters, from 1.
+    fn position(&self, text: &str, offset: usize) -> (usize, usize) {
+        let line = self.line(offset);
+        let before = text.get(self.0[line - 1]..offset).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
 }
 
 #[cfg(test)]
