@@ -25,6 +25,14 @@ pub enum Kind {
     Rename,
     /// Executed a program.
     Execute,
+    /// Changed the mode of a file (chmod(2)).
+    SetMode,
+    /// Changed the owner or group of a file (chown(2)).
+    SetOwner,
+    /// Changed the times of a file (utimensat(2)).
+    SetTimes,
+    /// Changed an extended attribute of a file (xattr(7)).
+    SetAttribute,
     /// Made a socket.
     Socket,
 }
@@ -36,7 +44,14 @@ impl Kind {
         match self {
             Self::Read => Some(Right::Read),
             Self::List => Some(Right::List),
-            Self::Write | Self::Create | Self::Remove | Self::Rename => Some(Right::Write),
+            Self::Write
+            | Self::Create
+            | Self::Remove
+            | Self::Rename
+            | Self::SetMode
+            | Self::SetOwner
+            | Self::SetTimes
+            | Self::SetAttribute => Some(Right::Write),
             Self::Execute => Some(Right::Execute),
             Self::Socket => None,
         }
@@ -52,6 +67,10 @@ impl Kind {
             Self::Remove => "remove",
             Self::Rename => "rename",
             Self::Execute => "execute",
+            Self::SetMode => "change the mode of",
+            Self::SetOwner => "change the owner of",
+            Self::SetTimes => "change the times of",
+            Self::SetAttribute => "change an attribute of",
             Self::Socket => "open",
         }
     }

@@ -9,11 +9,13 @@
     reason = "the one module that talks to the kernel where no safe wrapper exists"
 )]
 
-use std::ffi::c_void;
+use std::ffi::{CStr, CString, c_void};
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -239,6 +241,8 @@ pub enum Answer {
     Continue,
     /// The call fails with this errno.
     Fail(i32),
+    /// The call returns 0: what it asks for was done in its place.
+    Done,
 }
 
 /// Takes the next notification (`SECCOMP_IOCTL_NOTIF_RECV`).
@@ -274,6 +278,7 @@ pub fn answer_notification(listener: BorrowedFd<'_>, id: u64, answer: Answer) ->
     let (error, flags) = match answer {
         Answer::Continue => (0, CONTINUE),
         Answer::Fail(errno) => (-errno, 0),
+        Answer::Done => (0, 0),
     };
     let response = libc::seccomp_notif_resp { id, val: 0, error, flags };
     // SAFETY: the kernel only reads `response`, which lives through the call.
@@ -368,6 +373,29 @@ pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usiz
     // other process, and checked there by the kernel.
     let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sets an extended attribute of what a path leads to (setxattr(2)).
+///
+/// # Errors
+/// As documented there.
+pub fn set_attribute(path: &Path, name: &CStr, value: &[u8], flags: i32) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: all pointers lead to values that live through the call, and `value` has this length.
+    let result = unsafe {
+        libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags)
+    };
+    check(result.into()).map(drop)
+}
+
+/// Removes an extended attribute of what a path leads to (removexattr(2)).
+///
+/// # Errors
+/// As documented there.
+pub fn remove_attribute(path: &Path, name: &CStr) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: both pointers lead to strings that live through the call.
+    check(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }.into()).map(drop)
 }
 
 const _: () = assert!(size_of::<libc::seccomp_notif>() == 80);

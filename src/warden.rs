@@ -6,8 +6,11 @@
 //! signal scope of its domain `kill(-1, SIGKILL)` reaches exactly the script's processes. It reports
 //! once, at its end. The script is in a domain below the warden's and can neither signal nor trace it.
 //!
-//! It records; it does not decide. Landlock and the filter do that, in the kernel.
+//! It records; Landlock and the filter decide, in the kernel. Only changes of metadata, which neither
+//! knows, are the warden's to judge, and it performs them itself.
 
+pub mod argument;
+pub mod metadata;
 pub mod observe;
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};

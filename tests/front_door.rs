@@ -804,17 +804,30 @@ impl Wrappers {
         };
         let (_, plain_crates, plain) = build(project.cargo(&["build"]));
         assert_eq!(plain_crates, ["build_script_build", "ship", "ship"]);
-        let (output, crates, mut jailed) = build(project.brig(&["build"]));
+        let (output, crates, jailed) = build(project.brig(&["build"]));
         assert_eq!(plain_crates, crates);
         assert_eq!(summary(&output), ONE_RUN, "{}", shown(&output));
         assert_eq!(project.records().len(), 1);
-        let mut plain = plain;
-        for name in ["HOME", "TMPDIR"] {
-            assert_ne!(plain.remove(name), jailed.remove(name), "{name} is private to the script");
-        }
-        assert_eq!(plain, jailed);
+        assert_same_environment(plain, jailed.clone());
         jailed
     }
+}
+
+/// Asserts that a script was given the same variables, but for what is private to it, and for the two
+/// directories of the toolchain that programs otherwise find by `HOME`.
+fn assert_same_environment(
+    mut plain: BTreeMap<String, String>,
+    mut jailed: BTreeMap<String, String>,
+) {
+    for name in ["HOME", "TMPDIR"] {
+        assert_ne!(plain.remove(name), jailed.remove(name), "{name} is private to the script");
+    }
+    for name in ["CARGO_HOME", "RUSTUP_HOME"] {
+        if !plain.contains_key(name) {
+            jailed.remove(name);
+        }
+    }
+    assert_eq!(plain, jailed);
 }
 
 #[test]
@@ -826,14 +839,10 @@ fn a_script_sees_the_environment_that_plain_cargo_gives_it() {
         succeed(command.env("FLAG", "a  b").env("A_SECRET", "s"));
         script_environment(project)
     };
-    let (mut plain, mut jailed) =
-        (build(project.cargo(&["build"])), build(project.brig(&["build"])));
-    for name in ["HOME", "TMPDIR"] {
-        assert_ne!(plain.remove(name), jailed.remove(name), "{name} is private to the script");
-    }
+    let (mut plain, jailed) = (build(project.cargo(&["build"])), build(project.brig(&["build"])));
     assert_eq!(plain.remove("A_SECRET").as_deref(), Some("s"));
     assert_eq!(jailed["FLAG"], "a  b");
-    assert_eq!(plain, jailed);
+    assert_same_environment(plain, jailed.clone());
     assert!(!jailed.contains_key("RUSTC_WRAPPER"));
 }
 

@@ -5,23 +5,22 @@
 //! is not affected by that, only what is written about it.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use super::argument::{self, PathAt};
+use super::metadata::Request;
 use crate::access::{Access, Kind};
-use crate::policy::Grants;
-use crate::sys::{self, Answer, Notification};
+use crate::policy::{Grants, Right};
+use crate::sys::{Answer, Notification};
 
 /// So many different denials are kept for the record.
 const KEPT: usize = 1000;
-/// The longest path the kernel takes, its NUL included (limits.h, `PATH_MAX`).
-const PATH_MAX: usize = 4096;
 
 /// Observes one script.
 pub struct Observer<'a> {
@@ -29,11 +28,6 @@ pub struct Observer<'a> {
     denials: HashMap<(Kind, String), Access>,
     dropped: u64,
 }
-
-/// Where in a call's arguments a path stands: the directory descriptor's argument, if there is one,
-/// and the path's.
-#[derive(Clone, Copy)]
-struct PathAt(Option<usize>, usize);
 
 /// What a call is about to do to one path.
 struct Use {
@@ -69,7 +63,7 @@ fn uses(notification: &Notification) -> Vec<Use> {
         libc::SYS_openat => opening(arguments[2], at(0, 1)).into_iter().collect(),
         libc::SYS_openat2 => {
             let mut flags = [0; 8];
-            let read = sys::read_memory(notification.pid, arguments[2], &mut flags);
+            let read = argument::bytes(notification.pid, arguments[2], &mut flags);
             let flags = if read.is_ok() { u64::from_ne_bytes(flags) } else { 0 };
             opening(flags, at(0, 1)).into_iter().collect()
         }
@@ -132,8 +126,7 @@ impl<'a> Observer<'a> {
 
     /// Reads one notification, keeps it if the jail denies it, and says how to answer it.
     pub fn observe(&mut self, notification: &Notification) -> Answer {
-        let answer = self.observe_call(notification);
-        if let Answer::Fail(_) = answer {
+        if let Some(answer) = self.observe_call(notification) {
             return answer;
         }
         for Use { kind, path, follow } in uses(notification) {
@@ -141,18 +134,42 @@ impl<'a> Observer<'a> {
                 self.keep(notification.pid, kind, path.to_string_lossy().into_owned());
             }
         }
-        answer
+        Answer::Continue
     }
 
-    /// Calls that no path explains: sockets of any kind but a pair.
-    fn observe_call(&mut self, notification: &Notification) -> Answer {
+    /// Calls that the kernel does not judge for us: sockets of any kind but a pair, which are
+    /// refused, and changes of metadata, which are performed where the script may write.
+    fn observe_call(&mut self, notification: &Notification) -> Option<Answer> {
+        if let Some(request) = Request::of(notification.number) {
+            let done = self.change(notification, request);
+            return Some(done.map_or_else(|errno| Answer::Fail(errno as i32), |()| Answer::Done));
+        }
         if notification.number != libc::SYS_socket {
-            return Answer::Continue;
+            return None;
         }
         let low = |argument: u64| argument & 0xffff_ffff;
         let subject = socket_name(low(notification.arguments[0]), low(notification.arguments[1]));
         self.keep(notification.pid, Kind::Socket, subject);
-        Answer::Fail(libc::EACCES)
+        Some(Answer::Fail(libc::EACCES))
+    }
+
+    fn change(&mut self, notification: &Notification, request: Request) -> Result<(), Errno> {
+        let file = request.open(notification)?;
+        let change = request.change(notification)?;
+        // What has no path, a pipe for instance, is the script's own or was handed to it. A device
+        // that it may write to is not its own.
+        let may = !file.path.is_absolute()
+            || if file.is_directory {
+                self.grants.covers(Right::Write, &file.path)
+            } else {
+                file.path.parent().is_some_and(|dir| self.grants.covers(Right::Write, dir))
+            };
+        if !may {
+            let subject = file.path.to_string_lossy().into_owned();
+            self.keep(notification.pid, request.kind(), subject);
+            return Err(Errno::EPERM);
+        }
+        file.perform(&change)
     }
 
     /// The path in question, if the jail denies this use of it.
@@ -163,7 +180,7 @@ impl<'a> Observer<'a> {
         at: PathAt,
         follow: bool,
     ) -> Option<(Kind, PathBuf)> {
-        let path = absolute(notification, at)?;
+        let path = argument::path(notification, at).ok()?;
         let (kind, path) = match resolve(&path, follow && kind != Kind::Rename) {
             Some(found) if kind == Kind::Read && found.is_dir() => (Kind::List, found),
             // O_CREAT on what is there already only opens it.
@@ -232,39 +249,6 @@ fn socket_name(family: u64, kind: u64) -> String {
     format!("{family} {kind} socket{note}")
 }
 
-/// The path argument, made absolute as the calling process sees it; `None` if it cannot be read,
-/// which the kernel will find as well.
-fn absolute(notification: &Notification, PathAt(directory, path): PathAt) -> Option<PathBuf> {
-    let pid = notification.pid;
-    let path = PathBuf::from(read_string(pid, notification.arguments[path])?);
-    if path.as_os_str().is_empty() {
-        return None;
-    }
-    if path.is_absolute() {
-        return Some(own_to_theirs(&path, pid));
-    }
-    let descriptor = directory.map(|index| notification.arguments[index] & 0xffff_ffff);
-    let base = match descriptor.and_then(|fd| u32::try_from(fd).ok()).map(u32::cast_signed) {
-        None | Some(libc::AT_FDCWD) => fs::read_link(format!("/proc/{pid}/cwd")).ok()?,
-        Some(fd) => fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?,
-    };
-    Some(base.join(path))
-}
-
-/// Names that mean something else to each process, in terms of the script's.
-fn own_to_theirs(path: &Path, pid: u32) -> PathBuf {
-    let replace = |prefix: &str, by: String| {
-        path.strip_prefix(prefix).ok().map(|rest| Path::new(&by).join(rest))
-    };
-    replace("/proc/self", format!("/proc/{pid}"))
-        .or_else(|| replace("/proc/thread-self", format!("/proc/{pid}")))
-        .or_else(|| replace("/dev/fd", format!("/proc/{pid}/fd")))
-        .or_else(|| replace("/dev/stdin", format!("/proc/{pid}/fd/0")))
-        .or_else(|| replace("/dev/stdout", format!("/proc/{pid}/fd/1")))
-        .or_else(|| replace("/dev/stderr", format!("/proc/{pid}/fd/2")))
-        .unwrap_or_else(|| path.to_owned())
-}
-
 /// Where a path leads, free of symbolic links; `None` if there is nothing.
 fn resolve(path: &Path, follow: bool) -> Option<PathBuf> {
     let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
@@ -275,32 +259,12 @@ fn resolve(path: &Path, follow: bool) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 
-/// A string in another process's memory, up to the longest path.
-fn read_string(pid: u32, mut address: u64) -> Option<OsString> {
-    const PAGE: u64 = 4096;
-    let mut bytes = Vec::new();
-    while bytes.len() < PATH_MAX {
-        // Up to the page's end: what lies behind it may not be mapped.
-        let length = usize::try_from(PAGE - address % PAGE).ok()?;
-        let mut piece = [0; 4096];
-        let read = sys::read_memory(pid, address, &mut piece[..length]).ok()?;
-        if let Some(end) = piece[..read].iter().position(|byte| *byte == 0) {
-            bytes.extend_from_slice(&piece[..end]);
-            return Some(OsString::from_vec(bytes));
-        }
-        bytes.extend_from_slice(&piece[..read]);
-        address += length as u64;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    use crate::policy::{Grant, Right};
+    use crate::policy::Grant;
 
     fn notification(number: i64, arguments: [u64; 6]) -> Notification {
         Notification { id: 0, pid: std::process::id(), number, arguments }
@@ -354,31 +318,5 @@ mod tests {
         let mut observer = Observer::new(&grants);
         observer.observe(&notification(libc::SYS_openat, [AT_FDCWD, 8, 0, 0, 0, 0]));
         assert!(observer.into_denials().0.is_empty());
-    }
-
-    #[test]
-    fn a_string_over_a_page_border_is_read() {
-        let text = vec![b'a'; 3000];
-        let mut memory = vec![0_u8; 3 * 4096];
-        let border = 4096 - memory.as_ptr().addr() % 4096;
-        let start = border + 4096 - 1500;
-        memory[start..start + text.len()].copy_from_slice(&text);
-        let at = memory[start..].as_ptr().expose_provenance() as u64;
-        assert_eq!(read_string(std::process::id(), at).unwrap().as_bytes(), &text[..]);
-    }
-
-    #[test]
-    fn names_of_the_process_itself_are_translated() {
-        assert_eq!(own_to_theirs(Path::new("/dev/fd/3"), 7), Path::new("/proc/7/fd/3"));
-        assert_eq!(own_to_theirs(Path::new("/proc/self/maps"), 7), Path::new("/proc/7/maps"));
-        assert_eq!(own_to_theirs(Path::new("/proc/selfish"), 7), Path::new("/proc/selfish"));
-    }
-
-    #[test]
-    fn a_path_argument_is_relative_to_its_directory() {
-        let call = notification(libc::SYS_openat, [AT_FDCWD, address(c"Cargo.toml"), 0, 0, 0, 0]);
-        let path = absolute(&call, PathAt(Some(0), 1)).unwrap();
-        assert_eq!(path, std::env::current_dir().unwrap().join("Cargo.toml"));
-        assert_eq!(OsStr::new("Cargo.toml"), path.file_name().unwrap());
     }
 }

@@ -146,8 +146,10 @@ fn words(text: &str) -> Vec<&str> {
 
 #[test]
 fn notified_calls() {
-    let notified = "creat execve link linkat mkdir mkdirat open openat openat2 rename renameat \
-         renameat2 rmdir socket symlink symlinkat truncate unlink unlinkat";
+    let notified = "chmod chown creat execve fchmod fchmodat fchmodat2 fchown fchownat fremovexattr \
+         fsetxattr futimesat lchown link linkat lremovexattr lsetxattr mkdir mkdirat open openat \
+         openat2 removexattr rename renameat renameat2 rmdir setxattr socket symlink symlinkat \
+         truncate unlink unlinkat utime utimensat utimes";
     assert_eq!(always(Action::Notify), words(notified));
 }
 
@@ -172,9 +174,9 @@ fn forbidden_calls() {
 #[test]
 fn missing_calls() {
     let missing = "_sysctl afs_syscall clone3 create_module epoll_ctl_old epoll_wait_old \
-         get_kernel_syms get_thread_area getpmsg listmount listns lookup_dcookie memfd_create \
-         memfd_secret nfsservctl putpmsg query_module security set_thread_area statmount \
-         tuxcall uselib vserver";
+         get_kernel_syms get_thread_area getpmsg listmount listns lookup_dcookie \
+         memfd_create memfd_secret nfsservctl putpmsg query_module removexattrat security \
+         set_thread_area setxattrat statmount tuxcall uselib vserver";
     assert_eq!(always(Action::Deny(libc::ENOSYS)), words(missing));
 }
 
