@@ -111,6 +111,25 @@ impl Config {
         self.string(&variable, |table| table.get("target")?.get(triple)?.get("linker")?.as_str())
     }
 
+    /// The words that Cargo puts in the place of the command `name` (The Cargo Book, `[alias]`).
+    #[must_use]
+    pub fn alias(&self, name: &str) -> Option<Vec<String>> {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        let find = |sources: &[Source]| {
+            sources.iter().find_map(|source| match source.table.get("alias")?.get(name)? {
+                Value::String(text) => Some(words(text)),
+                Value::Array(list) => {
+                    Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                }
+                _ => None,
+            })
+        };
+        let variable = format!("CARGO_ALIAS_{}", name.to_uppercase().replace('-', "_"));
+        find(&self.command_line)
+            .or_else(|| env::var(variable).ok().map(|text| words(&text)))
+            .or_else(|| find(&self.files))
+    }
+
     /// Every `links` override that is written anywhere.
     #[must_use]
     pub fn links_overrides(&self) -> Vec<LinksOverride> {

@@ -127,7 +127,7 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
     }
 
     let roots = build_roots(&command_line, &directory);
-    if command_line.bypasses_the_wrapper() {
+    if command_line.bypasses_the_wrapper() || alias_bypasses(&config, &command_line) {
         cover_by_linker(&mut cargo, &command_line, &config, roots.first(), &own)?;
     }
     let waits = |profile_dir: &Path| command_line.builds_in(profile_dir);
@@ -143,6 +143,23 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
         return Ok(Ending::Code(exit::UNJAILED));
     }
     Ok(ending(status))
+}
+
+/// Whether the command is an alias of one that [`CommandLine::bypasses_the_wrapper`], however many
+/// aliases lie between.
+fn alias_bypasses(config: &Config, command_line: &CommandLine) -> bool {
+    const DEEPEST: usize = 32;
+    let mut name = command_line.command().map(str::to_owned);
+    for _ in 0..DEEPEST {
+        let Some(words) = name.and_then(|name| config.alias(&name)) else { return false };
+        let arguments: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+        let line = CommandLine::parse(&arguments);
+        if line.bypasses_the_wrapper() {
+            return true;
+        }
+        name = line.command().map(str::to_owned);
+    }
+    true
 }
 
 fn ending(status: ExitStatus) -> Ending {

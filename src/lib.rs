@@ -9,7 +9,7 @@
 //! - [`launch`]: one run of one script, step by step
 //! - [`mod@unit`]: who is run; [`policy`]: what it may do; [`jail`]: how that is enforced
 //! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`orphans`]: ending what
-//!   they leave; [`access`]: what was denied
+//!   they leave; [`tokens`]: the jobserver they share; [`access`]: what was denied
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
@@ -37,5 +37,6 @@ pub mod settings;
 pub mod shim;
 pub mod supervise;
 pub mod sys;
+pub mod tokens;
 pub mod unit;
 pub mod warden;

@@ -26,6 +26,7 @@ use crate::orphans;
 use crate::policy::Grants;
 use crate::relay;
 use crate::sys::{self, Fork};
+use crate::tokens::Tokens;
 use crate::unit::Jobserver;
 use crate::warden::{self, Channels, Report};
 
@@ -132,6 +133,7 @@ pub fn supervise(
         .open("/dev/null")
         .map_err(|source| Error::SetUp { what: "open /dev/null", source })?;
 
+    let tokens = Tokens::note(start.jobserver.as_ref());
     let script = Script {
         program: start.program,
         arguments: start.arguments,
@@ -158,6 +160,10 @@ pub fn supervise(
         // Reaped already, among what a killed warden left behind.
         Ok(_) | Err(Errno::ECHILD) => {}
         Err(errno) => set_up("wait for the warden", Err(errno))?,
+    }
+    if let Some(tokens) = tokens {
+        let restored = tokens.restore();
+        restored.map_err(|source| Error::SetUp { what: "restore the jobserver", source })?;
     }
     let report = parse_report(&drained?).ok_or(Error::NoReport)?;
     match report {

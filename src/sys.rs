@@ -111,6 +111,45 @@ pub fn is_pipe(fd: RawFd) -> bool {
     }
 }
 
+/// The status flags of an inherited descriptor (fcntl(2), `F_GETFL`).
+///
+/// # Errors
+/// `EBADF` if it is not open.
+pub fn status_flags(fd: RawFd) -> io::Result<i32> {
+    // SAFETY: plain integers.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFL) }.into()).map(as_int)
+}
+
+/// Sets the status flags of an inherited descriptor (fcntl(2), `F_SETFL`).
+///
+/// # Errors
+/// `EBADF` if it is not open.
+pub fn set_status_flags(fd: RawFd, flags: i32) -> io::Result<()> {
+    // SAFETY: plain integers.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }.into()).map(drop)
+}
+
+/// How many bytes wait in an inherited pipe (`FIONREAD`, pipe(7)).
+///
+/// # Errors
+/// `EBADF` if it is not open.
+pub fn bytes_in_pipe(fd: RawFd) -> io::Result<usize> {
+    let mut held = 0;
+    // SAFETY: the kernel writes one int, which lives through the call.
+    check(unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut held) }.into())?;
+    Ok(usize::try_from(held).unwrap_or(0))
+}
+
+/// Reads from an inherited descriptor (read(2)).
+///
+/// # Errors
+/// As documented there.
+pub fn read_inherited(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `buffer` is writable and as long as is said.
+    let read = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
 /// Takes ownership of a descriptor that the kernel has just made for this process and that nobody
 /// else owns, such as one received in a message (unix(7), `SCM_RIGHTS`).
 #[must_use]

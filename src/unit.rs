@@ -86,6 +86,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A symbolic link where Cargo makes directories.
+    #[error(
+        "`{}` is a symbolic link, and OUT_DIR leads through it: Cargo does not make such links",
+        .path.display()
+    )]
+    Planted {
+        /// The link.
+        path: PathBuf,
+    },
     /// The script's file is gone.
     #[error("the build script `{}` does not exist", .path.display())]
     Script {
@@ -95,6 +104,19 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Refuses an `OUT_DIR` that is a symbolic link, or leads through one between the profile's directory
+/// and itself: what is granted there would be granted elsewhere.
+fn no_links(out_dir: &Path) -> Result<(), Error> {
+    let depth = out_dir.ancestors().position(|dir| dir.file_name() == Some(OsStr::new("build")));
+    // As far as the profile's directory; of another tool's, OUT_DIR alone.
+    for path in out_dir.ancestors().take(depth.map_or(1, |depth| depth + 2)) {
+        if path.is_symlink() {
+            return Err(Error::Planted { path: path.to_owned() });
+        }
+    }
+    Ok(())
 }
 
 impl Unit {
@@ -117,19 +139,23 @@ impl Unit {
             fs::canonicalize(&path).map_err(|source| Error::Directory { name, path, source })
         };
         let out_dir = directory("OUT_DIR")?;
+        no_links(Path::new(&variables[OsStr::new("OUT_DIR")]))?;
         let manifest_dir = directory("CARGO_MANIFEST_DIR")?;
         let script = fs::canonicalize(script)
             .map_err(|source| Error::Script { path: script.to_owned(), source })?;
         Ok(Self {
             package: text("CARGO_PKG_NAME").unwrap_or_else(|| "(unnamed package)".to_owned()),
             version: text("CARGO_PKG_VERSION").unwrap_or_else(|| "0.0.0".to_owned()),
-            manifest_dir,
+            manifest_dir: manifest_dir.clone(),
             out_dir,
             links: text("CARGO_MANIFEST_LINKS"),
             target: text("TARGET"),
             host: text("HOST"),
             profile: text("PROFILE"),
-            workspace: workspace.and_then(|path| fs::canonicalize(path).ok()),
+            // The launcher's word for it is not enough: a build directory can come with the sources.
+            workspace: workspace
+                .and_then(|path| fs::canonicalize(path).ok())
+                .filter(|path| manifest_dir.starts_with(path)),
             script,
             arguments,
             jobserver: ["CARGO_MAKEFLAGS", "MAKEFLAGS"]
@@ -224,7 +250,7 @@ impl Unit {
             } else if name == b"LD_LIBRARY_PATH" {
                 outputs.extend(env::split_paths(value).filter_map(|p| build_dir.library_dir(&p)));
             } else if is_artifact_variable(name) {
-                outputs.push(PathBuf::from(value));
+                outputs.extend(build_dir.inside(Path::new(value)));
             }
         }
         outputs.sort();

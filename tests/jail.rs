@@ -14,7 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
@@ -25,6 +25,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, process, thread};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -864,6 +865,72 @@ fn the_jobserver_works() {
     assert!(output.status.success(), "{}", shown(&output));
     let token = out_dir_with(&project, "token");
     assert!(token.join("a").exists() && token.join("b").exists());
+}
+
+/// Writes tokens into the jobserver's pipe until it is full, without waiting.
+const FILLS_THE_JOBSERVER: &str = r#"
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::FromRawFd;
+unsafe extern "C" {
+    fn fcntl(fd: i32, command: i32, ...) -> i32;
+}
+fn main() {
+    let flags = std::env::var("CARGO_MAKEFLAGS").unwrap();
+    let fd = flags.rsplit(',').next().unwrap().parse().unwrap();
+    let mut pipe = unsafe {
+        assert_eq!(fcntl(fd, 4, 0o4001), 0);
+        File::from_raw_fd(fd)
+    };
+    while pipe.write(&[b'+'; 512]).is_ok() {}
+    while pipe.write(b"+").is_ok() {}
+}
+"#;
+
+/// Cargo gives its tokens back, and would wait for ever.
+#[test]
+fn a_jobserver_that_a_script_has_filled_has_room_afterwards() {
+    for user in users() {
+        let by_hand = ByHand::new(FILLS_THE_JOBSERVER, user);
+        for jailed in [false, true] {
+            let (read, write) = nix::unistd::pipe().unwrap();
+            let [reading, writing] = [&read, &write].map(AsRawFd::as_raw_fd);
+            let mut command = if jailed { by_hand.jailed() } else { by_hand.bare() };
+            command.env("CARGO_MAKEFLAGS", format!("--jobserver-auth={reading},{writing}"));
+            succeed(&mut command);
+            let flags = fcntl(&write, FcntlArg::F_GETFL).unwrap();
+            let waits = !OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK);
+            fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+            let has_room = nix::unistd::write(&write, b"+").is_ok();
+            assert_eq!((waits, has_room), (jailed, jailed), "{user:?}");
+        }
+    }
+}
+
+/// A build directory can come with the sources, and be anything.
+#[test]
+fn an_out_dir_that_is_a_link_is_refused() {
+    for user in users() {
+        let by_hand = ByHand::new("fn main() { std::fs::write(\"made\", \"x\").unwrap(); }", user);
+        let (out_dir, outside) = (by_hand.out_dir(), by_hand.world.path("outside"));
+        for link in [out_dir.clone(), out_dir.parent().unwrap().to_owned()] {
+            fs::remove_dir_all(&link).unwrap();
+            fs::create_dir_all(outside.join("out")).unwrap();
+            std::os::unix::fs::symlink(&outside, &link).unwrap();
+            if let Some(user) = user {
+                give(&by_hand.world.root, user);
+            }
+            let before = by_hand.world.traces();
+            let mut command = by_hand.jailed();
+            let output = output_in_time(command.current_dir(&out_dir));
+            assert_eq!(output.status.code(), Some(125), "{}", shown(&output));
+            let message = format!("`{}` is a symbolic link", link.display());
+            assert!(stderr(&output).contains(&message), "{}", shown(&output));
+            assert_eq!(by_hand.world.traces(), before);
+            fs::remove_file(&link).unwrap();
+            fs::create_dir_all(&out_dir).unwrap();
+        }
+    }
 }
 
 /// Writes its environment.

@@ -463,7 +463,11 @@ fn commands_that_fix_the_workspace_jail_its_scripts() {
     let project = workspace(&[("first", "", ESCAPE_BY_NAME), ("second", "", ESCAPE_BY_NAME)]);
     let both = names(&["first", "second"]);
     let source = "pub fn one() -> u8 {\n    return (1);\n}\n";
-    for arguments in [["fix", "--allow-no-vcs"].as_slice(), &["clippy", "--fix", "--allow-no-vcs"]]
+    // Cargo replaces an alias itself, and then calls rustc without a wrapper all the same.
+    let aliases = "[alias]\nmend = [\"fix\", \"--allow-no-vcs\"]\nheal = \"mend --lib\"\n";
+    project.write(".cargo/config.toml", aliases);
+    for arguments in
+        [["fix", "--allow-no-vcs"].as_slice(), &["clippy", "--fix", "--allow-no-vcs"], &["heal"]]
     {
         project.write("first/src/lib.rs", source);
         assert_eq!(ran_without_the_jail(&project, &mut project.cargo(arguments)), both);

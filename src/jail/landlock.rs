@@ -79,7 +79,7 @@ pub struct Enforced {
 #[derive(Debug)]
 pub struct Rulesets {
     outer: RulesetCreated,
-    inner: Option<RulesetCreated>,
+    inner: RulesetCreated,
     /// What they enforce.
     pub enforced: Enforced,
 }
@@ -153,24 +153,23 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
         }
         outer = outer.add_rule(PathBeneath::new(path, rights))?;
     }
-    let inner = if scopes.is_empty() {
-        None
-    } else {
-        // Every domain below another one that handles paths denies renames and links between
-        // directories, unless it handles and grants them itself (kernel, `userspace-api/landlock`,
-        // `LANDLOCK_ACCESS_FS_REFER`). The outer domain alone shall judge them.
-        let root = Path::new("/");
-        let open = |error| Error::Path { path: root.to_owned(), source: io::Error::other(error) };
-        let everywhere = PathFd::new(root).map_err(open)?;
-        Some(
-            Ruleset::default()
-                .set_compatibility(CompatLevel::HardRequirement)
-                .handle_access(AccessFs::Refer)?
-                .scope(scopes)?
-                .create()?
-                .add_rule(PathBeneath::new(everywhere, AccessFs::Refer))?,
-        )
-    };
+    // A domain of its own for the script, also where there are no scopes: without one the script
+    // would be in the warden's, and could read the warden's memory and environment, in which the
+    // withheld variables are.
+    //
+    // Every domain below another one that handles paths denies renames and links between
+    // directories, unless it handles and grants them itself (kernel, `userspace-api/landlock`,
+    // `LANDLOCK_ACCESS_FS_REFER`). The outer domain alone shall judge them.
+    let root = Path::new("/");
+    let open = |error| Error::Path { path: root.to_owned(), source: io::Error::other(error) };
+    let everywhere = PathFd::new(root).map_err(open)?;
+    let mut inner = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::Refer)?;
+    if !scopes.is_empty() {
+        inner = inner.scope(scopes)?;
+    }
+    let inner = inner.create()?.add_rule(PathBeneath::new(everywhere, AccessFs::Refer))?;
     let enforced = Enforced {
         abi: kernel,
         files: names(files.iter()),
@@ -193,7 +192,7 @@ impl Rulesets {
 
 /// The ruleset that the script enters on top of the warden's.
 #[derive(Debug)]
-pub struct Inner(Option<RulesetCreated>);
+pub struct Inner(RulesetCreated);
 
 impl Inner {
     /// Puts the calling thread into the inner domain.
@@ -201,10 +200,7 @@ impl Inner {
     /// # Errors
     /// As for [`Rulesets::enter_outer`].
     pub fn enter(self) -> Result<(), Error> {
-        match self.0 {
-            Some(ruleset) => check(&ruleset.restrict_self()?),
-            None => Ok(()),
-        }
+        check(&self.0.restrict_self()?)
     }
 }
 

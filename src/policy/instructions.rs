@@ -71,7 +71,15 @@ const STEERING_VARIABLES: &[&str] = &[
     "NODE_OPTIONS",
     "JAVA_TOOL_OPTIONS",
     "NIX_*",
+    "GCC_*",
+    "DEPENDENCIES_OUTPUT",
+    "SUNPRO_DEPENDENCIES",
+    "CLIPPY_*",
+    "__CARGO_*",
 ];
+
+const CONTROL: &str = "a control character in it separates arguments in the file by which rustc hands \
+                       long command lines to the linker driver";
 
 const ARGUMENT_FILE: &str = "a value that begins with `@` becomes an argument file of rustc or of \
                              the linker, which can name a linker of the script's choosing";
@@ -115,6 +123,9 @@ fn is_steering(name: &str) -> bool {
 
 /// A value of `-l` or `-L`: rustc hands what follows `KIND=` on to the linker.
 fn flag_value(value: &str) -> Decision {
+    if value.chars().any(char::is_control) {
+        return Decision::Withhold(CONTROL);
+    }
     let bare = value.split_once('=').map_or(value, |(_, bare)| bare);
     if value.starts_with('@') || bare.starts_with('@') {
         Decision::Withhold(ARGUMENT_FILE)
@@ -126,6 +137,10 @@ fn flag_value(value: &str) -> Decision {
 /// Options of gcc, clang and the linkers that load code or execute a program, without their dashes.
 const LOADING_OPTIONS: &[&str] = &[
     "B",
+    "prefix",
+    "fcompare-debug",
+    "load",
+    "mllvm",
     "fuse-ld",
     "specs",
     "wrapper",
@@ -142,6 +157,9 @@ const LOADING_OPTIONS: &[&str] = &[
 /// A link argument, in any of the disguises in which a linker driver takes it: alone, after `-Wl,`
 /// or `-Xlinker`, joined by commas or by `=`.
 fn link_argument(argument: &str) -> Decision {
+    if argument.chars().any(char::is_control) {
+        return Decision::Withhold(CONTROL);
+    }
     let words = argument
         .strip_prefix("-Wl,")
         .or_else(|| argument.strip_prefix("-Xlinker="))
@@ -160,10 +178,14 @@ fn link_argument(argument: &str) -> Decision {
             || (option.starts_with('B')
                 && !["Bstatic", "Bdynamic", "Bsymbolic", "Bsymbolic-functions", "Bgroup", "Bno-symbolic"]
                     .contains(&option))
-            || option.starts_with("mllvm") && option.contains("load");
+            || option.starts_with("mllvm") && option.contains("load")
+            // These write a file of any name.
+            || ["o", "output", "Map", "dependency-file", "time"].contains(&name)
+            || (option.starts_with('o') && word.len() > 2 && option.as_bytes()[1] == b'/');
         if loads {
             return Decision::Withhold(
-                "the option makes the linker driver load code or execute a program outside the jail",
+                "the option makes the linker driver load code, execute a program or write a file \
+                 outside the jail",
             );
         }
     }
@@ -207,6 +229,17 @@ mod tests {
             "cargo::rustc-link-arg=-Wl,-plugin,/x.so",
             "cargo::rustc-link-arg=-Wl,--plugin=/x.so",
             "cargo::rustc-link-arg=-Wl,-z,now,@/x",
+            "cargo::rustc-link-arg=--prefix=/x",
+            "cargo::rustc-link-arg=-Wl,-mllvm,-load=/x.so",
+            "cargo::rustc-link-arg=-Wl,-Map=/x",
+            "cargo::rustc-link-arg=-o",
+            "cargo::rustc-link-arg=-o/x",
+            "cargo::rustc-link-arg=-fcompare-debug=-fplugin=/x.so",
+            "cargo::rustc-link-arg=-lz\t-specs=/x",
+            "cargo::rustc-link-search=native=/x\t-specs=/x",
+            "cargo::rustc-env=CLIPPY_ARGS=-Clinker=/x",
+            "cargo::rustc-env=GCC_COMPARE_DEBUG=-fplugin=/x.so",
+            "cargo::rustc-env=DEPENDENCIES_OUTPUT=/x",
         ] {
             assert!(matches!(decide(line), Decision::Withhold(_)), "{line}");
         }

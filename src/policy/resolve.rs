@@ -122,6 +122,7 @@ fn expand(
         "dep-out-dirs" => unit.dependency_outputs(),
         "toolchain" => unit.toolchain(),
         "cargo-home" => unit.cargo_home().into_iter().collect(),
+        "home" => unit.home().into_iter().collect(),
         "path" => outside_home(unit, unit.search_path().into_iter()),
         "jobserver" => match &unit.jobserver {
             Some(Jobserver::Fifo(path)) => vec![path.clone()],

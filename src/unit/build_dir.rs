@@ -85,6 +85,14 @@ impl BuildDir {
         found
     }
 
+    /// Where a path leads, if that is inside: the configuration of a workspace can set any variable.
+    #[must_use]
+    pub fn inside(&self, path: &Path) -> Option<PathBuf> {
+        fs::canonicalize(path)
+            .ok()
+            .filter(|path| path != &self.root && path.starts_with(&self.root))
+    }
+
     /// A directory of `LD_LIBRARY_PATH` that holds what this build made: `deps` of a profile, or a
     /// directory in an `OUT_DIR`. Without symbolic links.
     #[must_use]
