@@ -1,8 +1,11 @@
-//! An access: one use of a path, program or address by a script, with its outcome.
+//! An access: one use of a path or a program by a script, with its outcome.
 //!
-//! The warden makes them, the record keeps them, reports print them. What is kept at present is
-//! what was denied.
+//! The warden makes them, the record keeps them, reports print them.
 
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Grants, Right};
@@ -10,6 +13,7 @@ use crate::policy::{Grants, Right};
 /// What the script did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[repr(u8)]
 pub enum Kind {
     /// Opened a file for reading.
     Read,
@@ -21,10 +25,16 @@ pub enum Kind {
     Create,
     /// Removed a file or directory.
     Remove,
-    /// Gave a file another name.
+    /// Gave a file another name, or was that name.
     Rename,
+    /// Gave a file a further name (link(2)): this one is the name that it had.
+    Link,
     /// Executed a program.
     Execute,
+    /// Looked at a path without opening what is there (stat(2), access(2), `O_PATH` and their kin).
+    Stat,
+    /// Read where a symbolic link leads (readlink(2)).
+    ReadLink,
     /// Changed the mode of a file (chmod(2)).
     SetMode,
     /// Changed the owner or group of a file (chown(2)).
@@ -33,12 +43,10 @@ pub enum Kind {
     SetTimes,
     /// Changed an extended attribute of a file (xattr(7)).
     SetAttribute,
-    /// Made a socket.
-    Socket,
 }
 
 impl Kind {
-    /// The right that a grant must give for this to succeed; none can for a socket.
+    /// The right that a grant must give for this to succeed, if it needs one.
     #[must_use]
     pub fn right(self) -> Option<Right> {
         match self {
@@ -48,17 +56,26 @@ impl Kind {
             | Self::Create
             | Self::Remove
             | Self::Rename
+            | Self::Link
             | Self::SetMode
             | Self::SetOwner
             | Self::SetTimes
             | Self::SetAttribute => Some(Right::Write),
             Self::Execute => Some(Right::Execute),
-            Self::Socket => None,
+            Self::Stat | Self::ReadLink => None,
         }
     }
 
+    /// Whether a name is given or taken, which is a right on the directory that holds it
+    /// (`LANDLOCK_ACCESS_FS_REMOVE_DIR` and its kin): `OUT_DIR` itself cannot be removed.
+    #[must_use]
+    pub fn is_of_a_name(self) -> bool {
+        matches!(self, Self::Create | Self::Remove | Self::Rename | Self::Link)
+    }
+
     /// As in "tried to …".
-    fn verb(self) -> &'static str {
+    #[must_use]
+    pub fn verb(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::List => "list",
@@ -66,49 +83,114 @@ impl Kind {
             Self::Create => "create",
             Self::Remove => "remove",
             Self::Rename => "rename",
+            Self::Link => "link to",
             Self::Execute => "execute",
+            Self::Stat => "look at",
+            Self::ReadLink => "read the link",
             Self::SetMode => "change the mode of",
             Self::SetOwner => "change the owner of",
             Self::SetTimes => "change the times of",
             Self::SetAttribute => "change an attribute of",
-            Self::Socket => "open",
         }
     }
 }
 
-/// One kind of use of one subject, however often it happened.
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Outcome {
+    /// It was done.
+    Allowed,
+    /// The jail refused it.
+    Denied,
+    /// There is nothing of that name (`ENOENT`, `ENOTDIR`).
+    NotFound,
+    /// It failed, and not by the jail's doing. An execve(2) fails with an error that nobody sees but
+    /// its caller: that is `UnknownErrno`.
+    Failed(Errno),
+}
+
+impl Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allowed => f.write_str("allowed"),
+            Self::Denied => f.write_str("denied"),
+            Self::NotFound => f.write_str("not-found"),
+            Self::Failed(Errno::UnknownErrno) => f.write_str("failed"),
+            Self::Failed(errno) => write!(f, "{errno:?}"),
+        }
+    }
+}
+
+/// Not the name of an outcome.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no outcome of an access")]
+pub struct NoOutcome(String);
+
+impl From<Outcome> for String {
+    fn from(outcome: Outcome) -> Self {
+        outcome.to_string()
+    }
+}
+
+impl TryFrom<String> for Outcome {
+    type Error = NoOutcome;
+
+    fn try_from(text: String) -> Result<Self, NoOutcome> {
+        text.parse()
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = NoOutcome;
+
+    fn from_str(text: &str) -> Result<Self, NoOutcome> {
+        Ok(match text {
+            "allowed" => Self::Allowed,
+            "denied" => Self::Denied,
+            "not-found" => Self::NotFound,
+            "failed" => Self::Failed(Errno::UnknownErrno),
+            _ => {
+                // The highest number that Linux has (errno(3)).
+                let errno =
+                    (1..=133).map(Errno::from_raw).find(|errno| format!("{errno:?}") == text);
+                Self::Failed(errno.ok_or_else(|| NoOutcome(text.to_owned()))?)
+            }
+        })
+    }
+}
+
+/// One kind of use of one path with one outcome, however often it happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// What was done.
     pub kind: Kind,
-    /// The path, absolute and free of symbolic links, or the kind of socket.
-    pub subject: String,
+    /// Absolute. Free of symbolic links, where something was found and opened.
+    pub path: String,
+    /// The path's bytes in hexadecimal digits, where it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
     /// How often.
     pub count: u64,
-    /// The program that did it first, if it could be told.
-    pub program: Option<String>,
+    /// The process that did it first, as an index into the record's processes.
+    pub process: u32,
 }
 
 impl Access {
     /// A sentence for a person: what was tried, and which rule would have allowed it.
     #[must_use]
     pub fn denial(&self, policy: &str) -> String {
-        let what = format!("tried to {} `{}`", self.kind.verb(), printable(&self.subject));
+        let what = format!("tried to {} `{}`", self.kind.verb(), printable(&self.path));
         let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
         let rule = match self.kind.right() {
             Some(right) => {
                 format!("no `{}` rule of the policy `{policy}` covers it", Grants::rule_key(right))
             }
-            None => format!("the policy `{policy}` gives build scripts no network and no sockets"),
+            None => format!("the policy `{policy}` hides it"),
         };
         format!("{what}{times}: {rule}")
-    }
-
-    /// Whether a person should be told even though the script went on. Name services and the like
-    /// try a local socket and do without; every script that asks for a user's name does so.
-    #[must_use]
-    pub fn is_remarkable(&self) -> bool {
-        self.kind != Kind::Socket || self.subject.contains("IPv")
     }
 }
 
@@ -134,14 +216,31 @@ mod tests {
     fn a_denial_names_the_rule() {
         let access = Access {
             kind: Kind::Create,
-            subject: "/home/x\n/y".to_owned(),
+            path: "/home/x\n/y".to_owned(),
+            path_hex: None,
+            outcome: Outcome::Denied,
             count: 2,
-            program: None,
+            process: 0,
         };
         assert_eq!(
             access.denial("default"),
             "tried to create `/home/x\\n/y` (2 times): no `files.write` rule of the policy \
              `default` covers it"
         );
+    }
+
+    #[test]
+    fn outcomes_are_read_back() {
+        let outcomes = [
+            Outcome::Allowed,
+            Outcome::Denied,
+            Outcome::NotFound,
+            Outcome::Failed(Errno::EEXIST),
+            Outcome::Failed(Errno::UnknownErrno),
+        ];
+        for outcome in outcomes {
+            assert_eq!(outcome.to_string().parse::<Outcome>().unwrap(), outcome);
+        }
+        assert!("EVERYTHING".parse::<Outcome>().is_err());
     }
 }

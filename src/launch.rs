@@ -21,7 +21,8 @@ use crate::launcher::{self, Trailer};
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Document, document, instructions};
 use crate::private_dir::{self, PrivateDir};
-use crate::record::{self, Exit, Parts, Record};
+use crate::process::Exit;
+use crate::record::{self, Parts, Record};
 use crate::relay::{self, Relay, Relayed, Withheld};
 use crate::session::{self, Run};
 use crate::settings::{ParentEnvironment, Settings};
@@ -148,8 +149,10 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
     let judge = |instruction: &Instruction| instructions::judge(instruction, is_withheld);
     let mut relay = Relay::new(BufWriter::with_capacity(64 * 1024, io::stdout()), judge);
+    let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
+    let observed = record::space_for(&record)?;
     let started = SystemTime::now();
-    let outcome = supervise::supervise(plan, start, &grants, |piece| relay.feed(piece));
+    let outcome = supervise::supervise(plan, start, &grants, &observed, |piece| relay.feed(piece));
     let Outcome { status, report } = match outcome {
         Ok(outcome) => outcome,
         Err(supervise::Error::Stopped { signal }) => {
@@ -170,23 +173,30 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         report: &report,
         relayed: &relayed,
     };
-    let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
-    Record::new(parts).write(&record)?;
-    let denials = match report {
-        Report::Ended { denials, .. } => denials,
-        Report::NotStarted { .. } => Vec::new(),
-    };
+    Record::new(parts).write(&record, observed)?;
     let run = Run {
         package: format!("{} v{}", unit.package, unit.version),
         launcher: request.launcher,
-        policy: grants.policy.clone(),
-        denials,
+        denials: denials(&report, &grants.policy, exit),
         withheld: fatal(&relayed).map(Withheld::sentence).collect(),
     };
     if let Some(session) = &settings.session {
         run.save(session)?;
     }
     Ok(verdict(&run, exit))
+}
+
+/// Sentences about what was denied: everything if the script failed, which may be why; else what a
+/// person should be told even though the script went on.
+fn denials(report: &Report, policy: &str, exit: Exit) -> Vec<String> {
+    let Report::Ended { denials, network, .. } = report else { return Vec::new() };
+    let failed = exit != Exit::Code(0);
+    let network = network.iter().filter(|attempt| failed || attempt.is_remarkable());
+    denials
+        .iter()
+        .map(|denial| denial.denial(policy))
+        .chain(network.map(|attempt| attempt.denial(policy)))
+        .collect()
 }
 
 fn fatal(relayed: &Relayed) -> impl Iterator<Item = &Withheld> {
@@ -218,7 +228,7 @@ fn verdict(run: &Run, exit: Exit) -> exit::Ending {
     let mut text = String::new();
     if failed || !run.withheld.is_empty() {
         for denial in &run.denials {
-            describe(&mut text, &run.package, &denial.denial(&run.policy));
+            describe(&mut text, &run.package, denial);
         }
     }
     for withheld in &run.withheld {

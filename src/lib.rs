@@ -9,7 +9,8 @@
 //! - [`launch`]: one run of one script, step by step
 //! - [`mod@unit`]: who is run; [`policy`]: what it may do; [`jail`]: how that is enforced
 //! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`orphans`]: ending what
-//!   they leave; [`tokens`]: the jobserver they share; [`access`]: what was denied
+//!   they leave; [`tokens`]: the jobserver they share; [`access`], [`process`] and
+//!   [`network`]: what they observe
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
@@ -27,9 +28,11 @@ pub mod instruction;
 pub mod jail;
 pub mod launch;
 pub mod launcher;
+pub mod network;
 pub mod orphans;
 pub mod policy;
 pub mod private_dir;
+pub mod process;
 pub mod record;
 pub mod relay;
 pub mod session;

@@ -4,11 +4,9 @@
 //! clean` removes it with the unit, and a fresh unit keeps it.
 
 use std::borrow::Cow;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -16,13 +14,15 @@ use serde::Serialize;
 use crate::access::Access;
 use crate::instruction::Instruction;
 use crate::jail::Enforced;
+use crate::network::Attempt;
 use crate::policy::Grants;
+use crate::process::Exit;
 use crate::relay::Relayed;
 use crate::unit::Unit;
 use crate::warden::Report;
 
 /// Version of the fields below; raised when one changes its meaning or goes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// The record's name, beside `OUT_DIR`.
 pub const FILE_NAME: &str = "brig.json";
 
@@ -53,6 +53,7 @@ pub struct Record<'a> {
     withheld_variables: Vec<String>,
     denials: &'a [Access],
     denials_dropped: u64,
+    network: &'a [Attempt],
 }
 
 #[derive(Debug, Serialize)]
@@ -81,25 +82,6 @@ struct WithheldRecord<'a> {
     line: &'a str,
     reason: &'a str,
     fatal: bool,
-}
-
-/// How the script's first process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Exit {
-    /// By itself, with this code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
-impl From<ExitStatus> for Exit {
-    fn from(status: ExitStatus) -> Self {
-        match status.code() {
-            Some(code) => Self::Code(code),
-            None => Self::Signal(status.signal().unwrap_or_default()),
-        }
-    }
 }
 
 /// A record that cannot be written.
@@ -181,6 +163,7 @@ impl<'a> Record<'a> {
                 .collect(),
             denials: &[],
             denials_dropped: 0,
+            network: &[],
         };
         if let Report::Ended {
             wall_us,
@@ -190,6 +173,7 @@ impl<'a> Record<'a> {
             killed,
             denials,
             denials_dropped,
+            network,
             ..
         } = report
         {
@@ -200,28 +184,52 @@ impl<'a> Record<'a> {
             record.killed = *killed;
             record.denials = denials;
             record.denials_dropped = *denials_dropped;
+            record.network = network;
         }
         record
     }
 
-    /// Writes it to `path`, beside and renamed.
+    /// Writes it to `path`, beside and renamed; `observed` holds what the warden observed, as the
+    /// fields of a JSON object.
     ///
     /// # Errors
     /// [`Error`]; at `path` there is then what was there before.
-    pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(self).map_err(io::Error::from);
-        write_beside(path, text).map_err(|source| Error { path: path.to_owned(), source })
+    pub fn write(&self, path: &Path, observed: File) -> Result<(), Error> {
+        let failed = |source| Error { path: path.to_owned(), source };
+        let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
+        write_beside(path, &text, observed).map_err(failed)
     }
 }
 
-fn write_beside(path: &Path, text: io::Result<Vec<u8>>) -> io::Result<()> {
-    let text = text?;
+/// A file for what the warden will observe, on the record's own disk and without a name.
+///
+/// # Errors
+/// [`Error`] with the record's path.
+pub fn space_for(path: &Path) -> Result<File, Error> {
+    let beside = path.with_extension(format!("observed.{}", std::process::id()));
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).open(&beside);
+    file.and_then(|file| fs::remove_file(&beside).map(|()| file))
+        .map_err(|source| Error { path: path.to_owned(), source })
+}
+
+fn write_beside(path: &Path, text: &str, mut observed: File) -> io::Result<()> {
     let beside = path.with_extension(format!("json.{}", std::process::id()));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
-        file.write_all(&text)?;
+    let mut write = || {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
+        let mut file = BufWriter::new(file);
+        observed.rewind()?;
+        if observed.metadata()?.len() == 0 {
+            file.write_all(text.as_bytes())?;
+        } else {
+            // An object lacks only its brace.
+            let open = text.strip_suffix("\n}").unwrap_or(text);
+            writeln!(file, "{open},")?;
+            io::copy(&mut observed, &mut file)?;
+            file.write_all(b"\n}")?;
+        }
         file.write_all(b"\n")?;
-        drop(file);
+        file.flush()?;
         fs::rename(&beside, path)
     };
     write().inspect_err(|_| {

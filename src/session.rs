@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::Access;
-
 /// One run of one script, as the summary needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
@@ -20,10 +18,8 @@ pub struct Run {
     pub package: String,
     /// The launcher's file.
     pub launcher: PathBuf,
-    /// The policy's name.
-    pub policy: String,
-    /// What was denied.
-    pub denials: Vec<Access>,
+    /// Sentences about what was denied.
+    pub denials: Vec<String>,
     /// Sentences about instructions that did not reach Cargo and failed the unit.
     pub withheld: Vec<String>,
 }
@@ -80,7 +76,6 @@ mod tests {
         let run = Run {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/build-script-build".into(),
-            policy: "default".to_owned(),
             denials: Vec::new(),
             withheld: Vec::new(),
         };

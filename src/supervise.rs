@@ -99,7 +99,8 @@ fn stop_signals() -> SigSet {
 }
 
 /// Runs a script in the jail and returns when nothing of it is left. `relay` gets its standard
-/// output piece by piece.
+/// output piece by piece; into `observed` goes what the warden observed, as the fields of a JSON
+/// object.
 ///
 /// # Errors
 /// See [`Error`]; nothing of the script is left in that case either.
@@ -107,6 +108,7 @@ pub fn supervise(
     plan: Plan,
     start: Start,
     grants: &Grants,
+    observed: &File,
     mut relay: impl FnMut(&[u8]) -> Result<(), relay::Error>,
 ) -> Result<Outcome, Error> {
     // If Cargo is killed, nobody wants the script any more.
@@ -146,7 +148,8 @@ pub fn supervise(
     let warden = match fork {
         Fork::Child => {
             drop((output, errors, report, lifeline, stops));
-            let channels = Channels { report: report_of_warden, lifeline: lifeline_of_warden };
+            let channels =
+                Channels { report: report_of_warden, observed, lifeline: lifeline_of_warden };
             warden::run(plan, script, grants, &channels)
         }
         Fork::Parent(pid) => Pid::from_raw(pid),

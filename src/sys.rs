@@ -9,17 +9,18 @@
     reason = "the one module that talks to the kernel where no safe wrapper exists"
 )]
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, c_void};
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::errno::Errno;
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
+};
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -180,6 +181,18 @@ pub fn reset_signal_dispositions() {
     }
 }
 
+/// Has a signal end the system call that a thread waits in, and do nothing else (sigaction(2),
+/// without `SA_RESTART`).
+///
+/// # Errors
+/// The error of sigaction(2).
+pub fn let_interrupt(signal: Signal) -> Result<(), Errno> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing, so whatever it interrupts is not harmed.
+    unsafe { sigaction(signal, &action) }.map(drop)
+}
+
 /// The Landlock ABI of the running kernel: 1 or more, or 0 if Landlock is missing or switched off
 /// (`landlock_create_ruleset(2)` with `LANDLOCK_CREATE_RULESET_VERSION`).
 #[must_use]
@@ -247,15 +260,16 @@ pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
     let len =
         u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let fprog = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
-    // SAFETY: `fprog` points to `len` instructions that outlive the call; the kernel only reads.
-    let fd = check(unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
-            &raw const fprog,
-        )
-    })?;
+    let install = |flags: libc::c_ulong| {
+        // SAFETY: `fprog` points to `len` instructions that outlive the call; the kernel only reads.
+        check(unsafe {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const fprog)
+        })
+    };
+    // A call that the listener has received is not interrupted by a signal that does not kill: it
+    // would be made a second time (Linux 5.19).
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let fd = install(flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)?;
     // SAFETY: the call returned a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(as_int(fd)) })
 }
@@ -274,29 +288,34 @@ pub struct Notification {
 }
 
 /// What to do with a notified call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Answer {
     /// The kernel goes on with the call.
     Continue,
     /// The call fails with this errno.
-    Fail(i32),
+    Fail(Errno),
     /// The call returns 0: what it asks for was done in its place.
     Done,
+    /// The call returns a new descriptor of this file, with close-on-exec or without.
+    Descriptor(OwnedFd, bool),
+    /// The call is made again once the signal that waits for the caller has been handled, or fails
+    /// with `EINTR`, as the signal's handler was installed (signal(7), `SA_RESTART`).
+    Interrupt,
 }
 
 /// Takes the next notification (`SECCOMP_IOCTL_NOTIF_RECV`).
 ///
 /// # Errors
 /// `ENOENT` if the caller died in between; other errors of ioctl(2).
-pub fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<Notification> {
+pub fn receive_notification(listener: BorrowedFd<'_>) -> Result<Notification, Errno> {
     let mut raw = MaybeUninit::<libc::seccomp_notif>::zeroed();
     // SAFETY: the kernel asks for a zeroed structure of this size and fills it.
     let raw = unsafe {
-        check(libc::c_long::from(libc::ioctl(
+        Errno::result(libc::ioctl(
             listener.as_raw_fd(),
             libc::SECCOMP_IOCTL_NOTIF_RECV,
             raw.as_mut_ptr(),
-        )))?;
+        ))?;
         raw.assume_init()
     };
     Ok(Notification {
@@ -307,24 +326,63 @@ pub fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<Notification
     })
 }
 
-/// Answers a notification (`SECCOMP_IOCTL_NOTIF_SEND`).
+/// Answers a notification (`SECCOMP_IOCTL_NOTIF_SEND`, or `SECCOMP_IOCTL_NOTIF_ADDFD` with
+/// `SECCOMP_ADDFD_FLAG_SEND`, Linux 5.14).
 ///
 /// # Errors
-/// `ENOENT` if the caller is gone; other errors of ioctl(2).
-pub fn answer_notification(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> io::Result<()> {
-    // SECCOMP_USER_NOTIF_FLAG_CONTINUE, which libc has as a long.
+/// `ENOENT` if the caller is gone; `EMFILE` if a descriptor does not fit into the caller's limit, and
+/// then the call still waits for an answer; other errors of ioctl(2).
+pub fn answer_notification(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    answer: &Answer,
+) -> Result<(), Errno> {
+    // SECCOMP_USER_NOTIF_FLAG_CONTINUE and SECCOMP_ADDFD_FLAG_SEND, which libc has as longs.
     const CONTINUE: u32 = 1;
+    const SEND: u32 = 2;
+    // What the kernel calls ERESTARTSYS (`include/linux/errno.h`): never seen outside of it.
+    const RESTART: i32 = 512;
     let (error, flags) = match answer {
         Answer::Continue => (0, CONTINUE),
-        Answer::Fail(errno) => (-errno, 0),
+        Answer::Fail(errno) => (-(*errno as i32), 0),
+        Answer::Interrupt => (-RESTART, 0),
         Answer::Done => (0, 0),
+        Answer::Descriptor(file, close_on_exec) => {
+            let addition = libc::seccomp_notif_addfd {
+                id,
+                flags: SEND,
+                srcfd: file.as_raw_fd().unsigned_abs(),
+                newfd: 0,
+                newfd_flags: if *close_on_exec { libc::O_CLOEXEC.unsigned_abs() } else { 0 },
+            };
+            // SAFETY: the kernel only reads `addition`, which lives through the call.
+            let result = unsafe {
+                libc::ioctl(
+                    listener.as_raw_fd(),
+                    libc::SECCOMP_IOCTL_NOTIF_ADDFD,
+                    &raw const addition,
+                )
+            };
+            return Errno::result(result).map(drop);
+        }
     };
     let response = libc::seccomp_notif_resp { id, val: 0, error, flags };
     // SAFETY: the kernel only reads `response`, which lives through the call.
-    check(libc::c_long::from(unsafe {
+    let result = unsafe {
         libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response)
-    }))
-    .map(drop)
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Whether the caller of a notification still waits for its answer
+/// (`SECCOMP_IOCTL_NOTIF_ID_VALID`).
+#[must_use]
+pub fn is_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
+    // SAFETY: the kernel only reads `id`, which lives through the call.
+    let result = unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const id)
+    };
+    result == 0
 }
 
 /// Asks the kernel to wake the listener on the caller's CPU (`SECCOMP_IOCTL_NOTIF_SET_FLAGS`,
@@ -414,27 +472,145 @@ pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usiz
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
+/// How long a process may make a file, in bytes (prlimit(2), `RLIMIT_FSIZE`).
+///
+/// # Errors
+/// `ESRCH` if it is gone, `EPERM`.
+pub fn file_size_limit(pid: u32) -> Result<u64, Errno> {
+    let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: nothing is set, and `limit` is writable for the length of the call.
+    let result =
+        unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, std::ptr::null(), &raw mut limit) };
+    Errno::result(result).map(|_| limit.rlim_cur)
+}
+
+/// A descriptor of a process, which becomes readable when the process has ended (`pidfd_open`(2)).
+///
+/// # Errors
+/// `ESRCH` if it is gone, `EMFILE`.
+pub fn process_descriptor(pid: u32) -> Result<OwnedFd, Errno> {
+    // SAFETY: plain integers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(as_int(fd)) })
+}
+
+/// The wait status (wait(2)) of a process that has ended and has been waited for by its parent
+/// (`PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, Linux 6.15).
+///
+/// # Errors
+/// `ENOTTY` or `EINVAL` on an older kernel, `ESRCH` if nobody has waited for it yet.
+pub fn exit_status(process: BorrowedFd<'_>) -> Result<i32, Errno> {
+    // `linux/pidfd.h`, the structure's first version.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    const _: () = assert!(size_of::<Info>() == 64);
+    const GET_INFO: libc::c_ulong = 0xc040_ff0b;
+    const EXIT: u64 = 1 << 3;
+    let mut info = Info { mask: EXIT, ..Info::default() };
+    // SAFETY: `info` has the size that is part of the request, and is writable.
+    let result = unsafe { libc::ioctl(process.as_raw_fd(), GET_INFO, &raw mut info) };
+    Errno::result(result)?;
+    if info.mask & EXIT == 0 { Err(Errno::ESRCH) } else { Ok(info.exit_code) }
+}
+
+/// Opens a file (openat2(2)). `directory` is `AT_FDCWD` or a descriptor; it does not count for an
+/// absolute path. Flags and resolve flags are passed as they are, also those that nobody knows.
+///
+/// # Errors
+/// As documented there.
+pub fn open(
+    directory: RawFd,
+    path: &CStr,
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+) -> Result<OwnedFd, Errno> {
+    // SAFETY: all fields are integers, for which zero is a value.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    (how.flags, how.mode, how.resolve) = (flags, mode, resolve);
+    // SAFETY: `path` and `how` live through the call, `how` has the size that is said.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            directory,
+            path.as_ptr(),
+            &raw const how,
+            size_of::<libc::open_how>(),
+        )
+    };
+    let fd = Errno::result(fd)?;
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(as_int(fd)) })
+}
+
+/// Renames a file (renameat2(2)), with flags passed as they are.
+///
+/// # Errors
+/// As documented there.
+pub fn rename(from: (RawFd, &CStr), to: (RawFd, &CStr), flags: u32) -> Result<(), Errno> {
+    // SAFETY: both strings live through the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_renameat2, from.0, from.1.as_ptr(), to.0, to.1.as_ptr(), flags)
+    };
+    Errno::result(result).map(drop)
+}
+
+/// What a symbolic link says, into a buffer (readlinkat(2)).
+///
+/// # Errors
+/// As documented there; `EINVAL` for what is no link.
+pub fn read_link<'a>(
+    directory: RawFd,
+    path: &CStr,
+    buffer: &'a mut [u8],
+) -> Result<&'a [u8], Errno> {
+    // SAFETY: `path` lives through the call, and `buffer` is as long as is said.
+    let length = unsafe {
+        libc::readlinkat(directory, path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
+    };
+    let length = usize::try_from(Errno::result(length)?).unwrap_or(0);
+    Ok(&buffer[..length])
+}
+
+/// Whether there is something at a path (fstatat(2)); the flags say whether a symbolic link at its
+/// end is followed.
+///
+/// # Errors
+/// As documented there.
+pub fn look(directory: RawFd, path: &CStr, flags: i32) -> Result<(), Errno> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `path` lives through the call, `stat` is writable and large enough.
+    let result = unsafe { libc::fstatat(directory, path.as_ptr(), stat.as_mut_ptr(), flags) };
+    Errno::result(result).map(drop)
+}
+
 /// Sets an extended attribute of what a path leads to (setxattr(2)).
 ///
 /// # Errors
 /// As documented there.
-pub fn set_attribute(path: &Path, name: &CStr, value: &[u8], flags: i32) -> io::Result<()> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
+pub fn set_attribute(path: &CStr, name: &CStr, value: &[u8], flags: i32) -> Result<(), Errno> {
     // SAFETY: all pointers lead to values that live through the call, and `value` has this length.
     let result = unsafe {
         libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags)
     };
-    check(result.into()).map(drop)
+    Errno::result(result).map(drop)
 }
 
 /// Removes an extended attribute of what a path leads to (removexattr(2)).
 ///
 /// # Errors
 /// As documented there.
-pub fn remove_attribute(path: &Path, name: &CStr) -> io::Result<()> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
+pub fn remove_attribute(path: &CStr, name: &CStr) -> Result<(), Errno> {
     // SAFETY: both pointers lead to strings that live through the call.
-    check(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }.into()).map(drop)
+    Errno::result(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }).map(drop)
 }
 
 const _: () = assert!(size_of::<libc::seccomp_notif>() == 80);

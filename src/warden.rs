@@ -7,14 +7,29 @@
 //! once, at its end. The script is in a domain below the warden's and can neither signal nor trace it.
 //!
 //! It records; Landlock and the filter decide, in the kernel. Only changes of metadata, which neither
-//! knows, are the warden's to judge, and it performs them itself.
+//! knows, are the warden's to judge.
+//!
+//! One thread answers notifications and does nothing else, so that it is woken where the script
+//! runs; the other waits for the ends of processes and for the supervisor's.
 
+pub mod accesses;
 pub mod argument;
+pub mod look;
 pub mod metadata;
+pub mod names;
+pub mod network;
 pub mod observe;
+pub mod open;
+pub mod place;
+pub mod processes;
+pub mod waiting;
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, BufWriter, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -31,10 +46,15 @@ use serde::{Deserialize, Serialize};
 use crate::access::Access;
 use crate::jail::Plan;
 use crate::jail::enter::{self, Script};
+use crate::jail::rule::HAND_OVER;
+use crate::network::Attempt;
 use crate::orphans;
 use crate::policy::Grants;
 use crate::sys::{self, Answer, Fork};
 use observe::Observer;
+use place::Procfs;
+use processes::Processes;
+use waiting::{Waiting, Waits};
 
 /// What the warden tells the supervisor at its end.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,27 +80,35 @@ pub enum Report {
         killed: u64,
         /// What it was denied.
         denials: Vec<Access>,
+        /// The networks and services that it tried to reach.
+        network: Vec<Attempt>,
         /// How many further kinds of denials there were that did not fit.
         denials_dropped: u64,
+        /// Why what was observed could not be written, if it could not.
+        unwritten: Option<String>,
     },
 }
 
 /// The warden's descriptors to the supervisor.
 #[derive(Debug)]
-pub struct Channels {
+pub struct Channels<'a> {
     /// The report goes here.
     pub report: OwnedFd,
+    /// What was observed goes here, as the fields of a JSON object.
+    pub observed: &'a File,
     /// Reaches its end when the supervisor is gone or wants the script stopped.
     pub lifeline: OwnedFd,
 }
 
 /// Runs the warden in the calling process, which has been forked for it, and does not return.
-pub fn run(plan: Plan, script: Script, grants: &Grants, channels: &Channels) -> ! {
-    let report = match guard(plan, script, grants, channels) {
-        Ok(report) => report,
-        Err(why) => Report::NotStarted { why },
-    };
-    let mut bytes = serde_json::to_vec(&report).unwrap_or_default();
+pub fn run(plan: Plan, script: Script, grants: &Grants, channels: &Channels<'_>) -> ! {
+    let Err(why) = guard(plan, script, grants, channels);
+    end(channels, &Report::NotStarted { why })
+}
+
+/// Reports, and ends the process: with it the thread that waits for notifications.
+fn end(channels: &Channels<'_>, report: &Report) -> ! {
+    let mut bytes = serde_json::to_vec(report).unwrap_or_default();
     bytes.push(b'\n');
     let written = nix_file(channels.report.as_fd()).and_then(|mut pipe| pipe.write_all(&bytes));
     // Without a reader there is no supervisor; everything of the script is dead all the same.
@@ -107,8 +135,8 @@ fn guard(
     plan: Plan,
     script: Script,
     grants: &Grants,
-    channels: &Channels,
-) -> Result<Report, String> {
+    channels: &Channels<'_>,
+) -> Result<Infallible, String> {
     let step = |what: &'static str| move |error: Errno| format!("{what}: {error}");
     let Plan { rulesets, filter } = plan;
     let scoped = !rulesets.enforced.scopes.is_empty();
@@ -144,100 +172,158 @@ fn guard(
     // The script's output must end when its processes do: nobody else may hold the pipes.
     drop(script);
 
-    let mut warden = Warden { first, children, observer: Observer::new(grants) };
-    let status = match receive_descriptor(ours.as_fd()) {
-        Ok(listener) => {
-            // An older kernel has no such flag; answers are slower there, and no less right.
-            if let Err(error) = sys::wake_listener_on_same_cpu(listener.as_fd()) {
-                tracing::debug!(%error, "the listener wakes on any CPU");
-            }
-            warden.watch(listener.as_fd(), channels.lifeline.as_fd())?
-        }
-        // The script ended before it had a filter; why is in `failure`.
-        Err(_) => None,
+    let processes = Processes::new(first.unsigned_abs()).map_err(step("cannot watch processes"))?;
+    let procfs = Procfs::read().map_err(step("cannot read /proc as its own"))?;
+    let Ok(listener) = receive_descriptor(ours.as_fd()) else {
+        // The script ended before it had a filter.
+        end_rest(scoped);
+        return Err(reason(failure.as_fd())?);
     };
-    let wall = started.elapsed();
-    let killed = end_rest(scoped);
-
-    let mut why = String::new();
-    nix_file(failure.as_fd())
-        .and_then(|mut pipe| pipe.read_to_string(&mut why))
-        .map_err(|error| format!("cannot read why the script did not start: {error}"))?;
-    if !why.is_empty() {
-        return Ok(Report::NotStarted { why });
+    // An older kernel has no such flag; answers are slower there, and no less right.
+    if let Err(error) = sys::wake_listener_on_same_cpu(listener.as_fd()) {
+        tracing::debug!(%error, "the listener wakes on any CPU");
     }
-    let usage = sys::children_usage();
-    let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(0);
-    let (denials, denials_dropped) = warden.observer.into_denials();
-    Ok(Report::Ended {
-        status,
-        wall_us: micros(wall),
-        user_us: micros(usage.user),
-        system_us: micros(usage.system),
-        peak_rss_kib: usage.peak_rss_kib,
-        killed,
-        denials,
-        denials_dropped,
+    let own = listener.try_clone().map_err(|error| format!("cannot keep the listener: {error}"))?;
+    let waits = own.try_clone().map_err(|error| format!("cannot keep the listener: {error}"))?;
+    let waits = Waits::new(waits).map_err(step("cannot prepare for opens that wait"))?;
+    let observer = Mutex::new(Observer::new(own, procfs, grants, processes));
+    thread::scope(|scope| {
+        let answering = thread::Builder::new().stack_size(STACK);
+        let answering = answering.spawn_scoped(scope, || {
+            answer_all(listener.as_fd(), &observer, |waiting| {
+                let note = |call: &_, uses| locked(&observer).note(call, uses, None);
+                let thread = thread::Builder::new().stack_size(STACK);
+                let (waits, call) = (&waits, waiting.call);
+                let started = thread.spawn_scoped(scope, move || waits.open(*waiting, note));
+                if started.is_err() {
+                    let answer = Answer::Fail(Errno::EAGAIN);
+                    sys::answer_notification(listener.as_fd(), call.id, &answer).ok();
+                }
+            });
+        });
+        if let Err(error) = answering {
+            end_rest(scoped);
+            return Err(format!("cannot start a thread: {error}"));
+        }
+        let watch = Watch { first, children, observer: &observer, waits: &waits };
+        let status = watch.run(channels.lifeline.as_fd());
+        let wall = started.elapsed();
+        let killed = end_rest(scoped);
+        let why = reason(failure.as_fd())?;
+        if !why.is_empty() {
+            return Err(why);
+        }
+        let status = status?;
+        let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = status {
+            observer.processes.first_ended(status);
+        }
+        let usage = sys::children_usage();
+        let micros =
+            |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(0);
+        let (denials, denials_dropped) = observer.denials();
+        let mut fields = BufWriter::new(channels.observed);
+        let written = observer.write(&mut fields).and_then(|()| fields.flush());
+        let report = Report::Ended {
+            status,
+            wall_us: micros(wall),
+            user_us: micros(usage.user),
+            system_us: micros(usage.system),
+            peak_rss_kib: usage.peak_rss_kib,
+            killed,
+            denials,
+            denials_dropped,
+            network: observer.network(),
+            unwritten: written.err().map(|error| error.to_string()),
+        };
+        end(channels, &report)
     })
 }
 
-struct Warden<'a> {
+/// The answering thread's stack, in bytes.
+const STACK: usize = 256 * 1024;
+
+/// Why the script was not executed; empty if it was.
+fn reason(failure: BorrowedFd<'_>) -> Result<String, String> {
+    let mut why = String::new();
+    nix_file(failure)
+        .and_then(|mut pipe| pipe.read_to_string(&mut why))
+        .map_err(|error| format!("cannot read why the script did not start: {error}"))?;
+    Ok(why)
+}
+
+type Shared<'a> = Mutex<Observer<'a>>;
+
+fn locked<'a, 'b>(observer: &'b Shared<'a>) -> MutexGuard<'b, Observer<'a>> {
+    observer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Answers notifications until nobody is left to make any.
+fn answer_all(listener: BorrowedFd<'_>, observer: &Shared<'_>, wait: impl Fn(Box<Waiting>)) {
+    loop {
+        match sys::receive_notification(listener) {
+            Ok(call) => {
+                let waiting = locked(observer).notified(&call);
+                if let Some(waiting) = waiting {
+                    wait(waiting);
+                }
+            }
+            Err(Errno::EINTR) => {}
+            // Whoever asked died in between, or everybody has.
+            Err(Errno::ENOENT) if !has_ended(listener) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Whether the last process with the filter is gone.
+fn has_ended(listener: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(listener, PollFlags::POLLIN)];
+    let seen = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    seen && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
+}
+
+/// Waits for the script's end.
+struct Watch<'a, 'b> {
     /// The script's first process.
     first: i32,
     children: SignalFd,
-    observer: Observer<'a>,
+    observer: &'b Shared<'a>,
+    waits: &'b Waits,
 }
 
-impl Warden<'_> {
-    /// Answers notifications until the script's first process or the supervisor has ended.
-    fn watch(
-        &mut self,
-        listener: BorrowedFd<'_>,
-        lifeline: BorrowedFd<'_>,
-    ) -> Result<Option<i32>, String> {
-        let mut listening = true;
+impl Watch<'_, '_> {
+    /// Waits until the script's first process or the supervisor has ended.
+    fn run(&self, lifeline: BorrowedFd<'_>) -> Result<Option<i32>, String> {
+        // The descriptor itself does not change, and is not closed as long as the observer lives.
+        let ends = locked(self.observer).processes.ends_descriptor();
+        let ends = ends.map_err(|error| format!("cannot watch processes: {error}"))?;
         loop {
-            let children = self.children.as_fd();
-            let mut polled = vec![
+            let mut polled = [
                 PollFd::new(lifeline, PollFlags::POLLIN),
-                PollFd::new(children, PollFlags::POLLIN),
+                PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
+                PollFd::new(ends.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.waits.begun(), PollFlags::POLLIN),
             ];
-            if listening {
-                polled.push(PollFd::new(listener, PollFlags::POLLIN));
-            }
-            match poll(&mut polled, PollTimeout::NONE) {
+            match poll(&mut polled, self.waits.timeout()) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(format!("cannot wait for the script: {errno}")),
             }
-            let seen = |index: usize| {
-                polled.get(index).and_then(PollFd::revents).unwrap_or(PollFlags::empty())
-            };
-            let (lifeline_seen, child_seen, listener_seen) = (seen(0), seen(1), seen(2));
-            if listener_seen.contains(PollFlags::POLLIN) {
-                self.answer(listener);
-            } else if !listener_seen.is_empty() {
-                // The last process with the filter is gone.
-                listening = false;
-            }
-            if !child_seen.is_empty() {
+            let seen =
+                |index: usize| polled[index].revents().is_some_and(|events| !events.is_empty());
+            if seen(1) {
                 while matches!(self.children.read_signal(), Ok(Some(_))) {}
                 if let Some(status) = self.reap() {
                     return Ok(Some(status));
                 }
             }
-            if !lifeline_seen.is_empty() {
-                return Ok(None);
+            if seen(2) {
+                locked(self.observer).processes.note_ends();
             }
-        }
-    }
-
-    fn answer(&mut self, listener: BorrowedFd<'_>) {
-        // Either call fails if the script's process died in between: then nobody waits for us.
-        if let Ok(notification) = sys::receive_notification(listener) {
-            let answer: Answer = self.observer.observe(&notification);
-            if let Err(error) = sys::answer_notification(listener, notification.id, answer) {
-                tracing::trace!(%error, "a notification was not answered");
+            self.waits.look();
+            if seen(0) {
+                return Ok(None);
             }
         }
     }
@@ -272,7 +358,8 @@ fn end_rest(scoped: bool) -> u64 {
 fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let descriptors = [descriptor.as_raw_fd()];
     let message = [ControlMessage::ScmRights(&descriptors)];
-    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(b"l")], &message, MsgFlags::empty(), None)?;
+    let flags = MsgFlags::from_bits_retain(HAND_OVER);
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(b"l")], &message, flags, None)?;
     Ok(())
 }
 

@@ -291,7 +291,7 @@ fn main() {
 }
 "#;
 
-/// What the message says of an attack, for those that name a path or open a socket. `{}` is a name
+/// What the message says of an attack, for those that name a path or reach for a socket. `{}` is a name
 /// of [`World::subjects`].
 const MESSAGES: &[&str] = &[
     "tried to create `{tmp}`",
@@ -316,12 +316,13 @@ const MESSAGES: &[&str] = &[
     "tried to read `{fingerprint}`",
     "tried to read `{other}/made`",
     "tried to execute `{outside}/program`",
-    "tried to open `IPv4 stream socket (TCP network connection)`",
-    "tried to open `IPv6 stream socket (TCP network connection)`",
-    "tried to open `IPv4 datagram socket (UDP network traffic",
-    "tried to open `Unix stream socket`",
-    "tried to open `Unix datagram socket`",
-    "tried to open `netlink",
+    "tried to reach `127.0.0.1` port {tcp} (TCP network connection, IPv4 stream socket)",
+    "tried to reach `::ffff:127.0.0.1` port {tcp} (TCP network connection, IPv6 stream socket)",
+    "tried to reach `127.0.0.1` port 0 (UDP network traffic, IPv4 datagram socket)",
+    "tried to reach `{unix}` (Unix stream socket)",
+    "tried to reach `{datagram}` (Unix datagram socket)",
+    "tried to reach `@",
+    "tried to open a socket (netlink",
 ];
 
 /// What is outside of the jail: files, listeners and a process to attack.
@@ -572,6 +573,9 @@ fn nothing_outside_is_in_reach() {
             ("{run}", out_dir.parent().unwrap().to_owned()),
             ("{other}", other),
             ("{fingerprint}", fingerprint),
+            ("{unix}", world.path("unix")),
+            ("{datagram}", world.path("datagram")),
+            ("{tcp}", world.tcp.local_addr().unwrap().port().to_string().into()),
         ];
         (output, results(&out_dir), subjects)
     };

@@ -196,7 +196,7 @@ fn c_string(path: &Path) -> CString {
 }
 "#;
 
-/// What the script saw of each call, what Cargo printed, and the denials as kind and subject.
+/// What the script saw of each call, what Cargo printed, and the denials as kind and path.
 type Seen = (BTreeMap<String, String>, String, Vec<(String, String)>);
 
 fn results(project: &Project, mut command: Command) -> Seen {
@@ -207,7 +207,7 @@ fn results(project: &Project, mut command: Command) -> Seen {
     let denials = project.records().into_iter().flat_map(|record| {
         let denials = record["denials"].as_array().unwrap().clone();
         let field = |denial: &Value, name: &str| denial[name].as_str().unwrap().to_owned();
-        denials.into_iter().map(move |denial| (field(&denial, "kind"), field(&denial, "subject")))
+        denials.into_iter().map(move |denial| (field(&denial, "kind"), field(&denial, "path")))
     });
     let denials = denials.collect();
     fs::remove_dir_all(project.root.join("target")).unwrap();

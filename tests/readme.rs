@@ -7,8 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use cargo_brig::access::{Access, Kind};
+use cargo_brig::access::{Access, Kind, Outcome};
 use cargo_brig::jail::landlock;
+use cargo_brig::network::Attempt;
 use cargo_brig::{cli, exit, record, settings};
 use clap::CommandFactory;
 
@@ -74,13 +75,24 @@ fn the_commands_and_files_that_it_names_exist() {
 
 #[test]
 fn the_denials_read_as_they_are_printed() {
-    let denial = |kind, subject: &str| {
-        Access { kind, subject: subject.to_owned(), count: 1, program: None }.denial("default")
+    let denial = |kind, path: &str| {
+        let (path, outcome) = (path.to_owned(), Outcome::Denied);
+        Access { kind, path, path_hex: None, outcome, count: 1, process: 0 }.denial("default")
+    };
+    let network = Attempt {
+        family: "IPv4".to_owned(),
+        kind: "stream".to_owned(),
+        address: Some("192.0.2.1".to_owned()),
+        port: Some(443),
+        host: None,
+        outcome: Outcome::Denied,
+        count: 1,
+        process: 0,
     };
     for sentence in [
         denial(Kind::Read, "/etc/shadow"),
         denial(Kind::Create, "/tmp/x"),
-        denial(Kind::Socket, "IPv4 stream socket (TCP network connection)"),
+        network.denial("default"),
     ] {
         let line = format!("\nwarning: the build script of `curious v0.1.0` {sentence}\n");
         assert!(README.contains(&line), "{line}");

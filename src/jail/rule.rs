@@ -108,6 +108,15 @@ pub(super) const EXECVEAT: Rule = Rule::ByArguments(
     Action::Deny(libc::ENOSYS),
 );
 
+/// `AT_EMPTY_PATH` is how a C library asks about an open file: with an empty path, which is most of
+/// all such calls. A path that is not empty in spite of it goes unseen.
+pub(super) const NEWFSTATAT: Rule =
+    Rule::ByArguments(&[case(&[flag_set(3, libc::AT_EMPTY_PATH)], Action::Allow)], Action::Notify);
+
+/// As [`NEWFSTATAT`], with the flags before the buffer.
+pub(super) const STATX: Rule =
+    Rule::ByArguments(&[case(&[flag_set(2, libc::AT_EMPTY_PATH)], Action::Allow)], Action::Notify);
+
 /// The low bits of a socket type; the others are `SOCK_CLOEXEC` and `SOCK_NONBLOCK`
 /// (`SOCK_TYPE_MASK`, `linux/net.h`).
 const SOCK_TYPE_MASK: u32 = 0xf;
@@ -129,9 +138,15 @@ pub(super) const SOCKETPAIR: Rule = Rule::ByArguments(
     Action::Deny(libc::EPERM),
 );
 
-/// Without an address it is send(2).
-pub(super) const SENDTO: Rule =
-    Rule::ByArguments(&[case(&[long(4, 0)], Action::Allow)], Action::Deny(libc::EPERM));
+/// Flags of the one sendmsg(2) that nobody is asked about: by it the script's first process hands the
+/// listener to the warden, when nobody listens yet. Neither means anything to a Unix socket
+/// (`unix_seqpacket_sendmsg`), and no other flags go with them, so nobody uses them by accident.
+pub const HAND_OVER: c_int = libc::MSG_CONFIRM | libc::MSG_DONTROUTE;
+
+/// A message whose flags are [`HAND_OVER`] reaches what the socket is connected to, and so nobody
+/// but the script itself: see [`SOCKETPAIR`].
+pub(super) const SENDMSG: Rule =
+    Rule::ByArguments(&[case(&[int(2, HAND_OVER)], Action::Allow)], Action::Notify);
 
 /// Flags of clone(2) that make a namespace, and the one that makes a sibling: a child of the
 /// supervisor that the supervisor did not start. The kernel takes the lower half of the flags
@@ -260,6 +275,11 @@ const fn request(request: u32) -> Comparison {
 /// None of these flags is set in an `int` argument.
 const fn flag_unset(argument: u8, flags: c_int) -> Comparison {
     bits(argument, flags.cast_unsigned(), 0)
+}
+
+/// This flag is set in an `int` argument.
+const fn flag_set(argument: u8, flag: c_int) -> Comparison {
+    bits(argument, flag.cast_unsigned(), flag.cast_unsigned())
 }
 
 /// A `long` or pointer argument equals a value in all its bits.

@@ -7,8 +7,9 @@
 //! it, and libraries fall back as they do on an older kernel.
 
 use super::rule::{
-    ALLOW, CLONE, EXECVEAT, FCNTL, FORBID, IOCTL, IOPRIO_SET, MISSING, MKNOD, MKNODAT, NOTIFY,
-    OWN_PROCESS, PERSONALITY, PRCTL, Rule, SECCOMP, SENDTO, SETPRIORITY, SOCKETPAIR,
+    ALLOW, CLONE, EXECVEAT, FCNTL, FORBID, IOCTL, IOPRIO_SET, MISSING, MKNOD, MKNODAT, NEWFSTATAT,
+    NOTIFY, OWN_PROCESS, PERSONALITY, PRCTL, Rule, SECCOMP, SENDMSG, SETPRIORITY, SOCKETPAIR,
+    STATX,
 };
 
 /// An architecture that the jail supports, always with its 64-bit, little-endian system calls.
@@ -137,20 +138,19 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         // Landlock knows TCP by port (ABI 4), abstract Unix sockets (ABI 6), and nothing of UDP,
         // netlink, vsock, AF_ALG or, before ABI 9, of Unix sockets that have a path. So no socket
-        // is made at all but a connected pair, and nothing that gives a socket another peer is let
-        // through.
+        // is made at all but a connected pair and the warden's stand-ins, and nothing that gives a
+        // socket another peer, or sends to one, is let through.
         reason: "reaches a network, the kernel's own services or a daemon outside the jail",
         calls: &[
             both("socket", 41, 198, NOTIFY),
             both("socketpair", 53, 199, SOCKETPAIR),
-            both("connect", 42, 203, FORBID),
-            both("bind", 49, 200, FORBID),
-            both("sendto", 44, 206, SENDTO),
-            // Their address is in memory, out of a filter's sight. A stream or seqpacket pair
-            // ignores or refuses one (unix(7), `unix_stream_sendmsg` and `unix_seqpacket_sendmsg`),
-            // see `SOCKETPAIR`.
-            both("sendmsg", 46, 211, ALLOW),
-            both("sendmmsg", 307, 269, ALLOW),
+            both("connect", 42, 203, NOTIFY),
+            both("bind", 49, 200, NOTIFY),
+            both("sendto", 44, 206, NOTIFY),
+            // Of a stream or seqpacket pair, the kernel ignores or refuses an address (unix(7),
+            // `unix_stream_sendmsg` and `unix_seqpacket_sendmsg`), see `SOCKETPAIR`.
+            both("sendmsg", 46, 211, SENDMSG),
+            both("sendmmsg", 307, 269, NOTIFY),
             both("recvfrom", 45, 207, ALLOW),
             both("recvmsg", 47, 212, ALLOW),
             both("recvmmsg", 299, 243, ALLOW),
@@ -161,7 +161,7 @@ pub const TOPICS: &[Topic] = &[
             both("shutdown", 48, 210, ALLOW),
             both("getsockname", 51, 204, ALLOW),
             both("getpeername", 52, 205, ALLOW),
-            both("setsockopt", 54, 208, ALLOW),
+            both("setsockopt", 54, 208, NOTIFY),
             both("getsockopt", 55, 209, ALLOW),
         ],
     },
@@ -195,27 +195,28 @@ pub const TOPICS: &[Topic] = &[
         ],
     },
     Topic {
-        // Reveals at most that a path exists, and its metadata.
+        // Reveals at most that a path exists, and its metadata. Without a path, by a descriptor, such a
+        // call is let through.
         reason: "looks at a path without opening it",
         calls: &[
-            x86_64("stat", 4, ALLOW),
-            x86_64("lstat", 6, ALLOW),
-            both("newfstatat", 262, 79, ALLOW),
-            both("statx", 332, 291, ALLOW),
-            x86_64("access", 21, ALLOW),
-            both("faccessat", 269, 48, ALLOW),
-            same("faccessat2", 439, ALLOW),
-            x86_64("readlink", 89, ALLOW),
-            both("readlinkat", 267, 78, ALLOW),
-            both("statfs", 137, 43, ALLOW),
-            both("getxattr", 191, 8, ALLOW),
-            both("lgetxattr", 192, 9, ALLOW),
-            same("getxattrat", 464, ALLOW),
-            both("listxattr", 194, 11, ALLOW),
-            both("llistxattr", 195, 12, ALLOW),
-            same("listxattrat", 465, ALLOW),
-            same("file_getattr", 468, ALLOW),
-            both("chdir", 80, 49, ALLOW),
+            x86_64("stat", 4, NOTIFY),
+            x86_64("lstat", 6, NOTIFY),
+            both("newfstatat", 262, 79, NEWFSTATAT),
+            both("statx", 332, 291, STATX),
+            x86_64("access", 21, NOTIFY),
+            both("faccessat", 269, 48, NOTIFY),
+            same("faccessat2", 439, NOTIFY),
+            x86_64("readlink", 89, NOTIFY),
+            both("readlinkat", 267, 78, NOTIFY),
+            both("statfs", 137, 43, NOTIFY),
+            both("getxattr", 191, 8, NOTIFY),
+            both("lgetxattr", 192, 9, NOTIFY),
+            same("getxattrat", 464, NOTIFY),
+            both("listxattr", 194, 11, NOTIFY),
+            both("llistxattr", 195, 12, NOTIFY),
+            same("listxattrat", 465, NOTIFY),
+            same("file_getattr", 468, NOTIFY),
+            both("chdir", 80, 49, NOTIFY),
             both("fchdir", 81, 50, ALLOW),
             both("getcwd", 79, 17, ALLOW),
         ],
@@ -569,8 +570,10 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         reason: "manages the script's own threads and children",
         calls: &[
+            // A thread without a listener would try to end for ever.
             both("exit", 60, 93, ALLOW),
-            both("exit_group", 231, 94, ALLOW),
+            // The warden notes how a process ended.
+            both("exit_group", 231, 94, NOTIFY),
             both("wait4", 61, 260, ALLOW),
             both("waitid", 247, 95, ALLOW),
             both("getpid", 39, 172, ALLOW),

@@ -8,16 +8,15 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat};
 
 use super::argument::{self, PathAt};
+use super::place::{self, Found, Place, Procfs};
 use crate::access::Kind;
 use crate::sys::{self, Notification};
 
@@ -71,16 +70,6 @@ enum Values {
     OldestTimes(usize),
     SetAttribute(usize),
     RemoveAttribute(usize),
-}
-
-/// A file, as the script named it and as the warden opened it.
-#[derive(Debug)]
-pub struct Opened {
-    file: OwnedFd,
-    /// Where it lies, free of symbolic links. Pipes and the like have a name that is no path.
-    pub path: PathBuf,
-    /// Whether it is a directory.
-    pub is_directory: bool,
 }
 
 /// A change that a script has asked for.
@@ -144,29 +133,8 @@ impl Request {
     ///
     /// # Errors
     /// What the call fails with.
-    pub fn open(self, call: &Notification) -> Result<Opened, Errno> {
-        let (path, follow) = match self.target {
-            Target::Descriptor(index) => (of_descriptor(call, index)?, true),
-            Target::Path(at, link) => named(call, at, link)?,
-        };
-        let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        if !follow {
-            flags |= OFlag::O_NOFOLLOW;
-        }
-        let file =
-            open(&path, flags, Mode::empty()).map_err(|errno| self.of_missing(call, errno))?;
-        let metadata = fs::metadata(own_path(&file)).map_err(|error| errno(&error))?;
-        let path = fs::read_link(own_path(&file)).map_err(|error| errno(&error))?;
-        Ok(Opened { file, path, is_directory: metadata.is_dir() })
-    }
-
-    /// To the warden a directory descriptor that is not open is a path that does not exist.
-    fn of_missing(self, call: &Notification, errno: Errno) -> Errno {
-        let Target::Path(PathAt(Some(index), _), _) = self.target else { return errno };
-        let descriptor = argument::descriptor(call.arguments[index]);
-        let name = argument::descriptor_path(call.pid, descriptor);
-        let is_open = descriptor == libc::AT_FDCWD || fs::symlink_metadata(name).is_ok();
-        if errno == Errno::ENOENT && !is_open { Errno::EBADF } else { errno }
+    pub fn open(self, call: &Notification, procfs: &Procfs) -> Result<Found, Errno> {
+        self.target.open(call, procfs)
     }
 
     /// Reads what is to be changed.
@@ -177,10 +145,8 @@ impl Request {
         let argument = |index: usize| call.arguments[index];
         let low = |index: usize| u32::try_from(argument(index) & 0xffff_ffff).unwrap_or_default();
         let name = |index: usize| {
-            let name = argument::string(call.pid, argument(index), NAME_MAX).map_err(|errno| {
-                if errno == Errno::ENAMETOOLONG { Errno::ERANGE } else { errno }
-            })?;
-            CString::new(name.into_vec()).map_err(|_| Errno::EINVAL)
+            argument::string(call.pid, argument(index), NAME_MAX)
+                .map_err(|errno| if errno == Errno::ENAMETOOLONG { Errno::ERANGE } else { errno })
         };
         Ok(match self.values {
             Values::Mode(at) => Change::Mode(Mode::from_bits_truncate(low(at) & 0o7777)),
@@ -210,41 +176,41 @@ impl Request {
     }
 }
 
-impl Opened {
+impl Change {
     /// Makes the change.
     ///
     /// # Errors
     /// What the kernel says to it.
-    pub fn perform(&self, change: &Change) -> Result<(), Errno> {
+    pub fn perform(&self, file: &OwnedFd) -> Result<(), Errno> {
         // Through its name in /proc, because most of these calls take no descriptor that was opened
         // without access. It leads to this very file, a symbolic link included.
-        let path = own_path(&self.file);
-        match change {
-            Change::Mode(mode) => fchmodat(AT_FDCWD, &path, *mode, FchmodatFlags::FollowSymlink),
-            Change::Owner(uid, gid) => fchownat(&self.file, "", *uid, *gid, AtFlags::AT_EMPTY_PATH),
-            Change::Times(accessed, modified) => {
-                utimensat(AT_FDCWD, &path, accessed, modified, UtimensatFlags::FollowSymlink)
+        let path = place::own_name(file.as_raw_fd());
+        let path = path.as_c_str();
+        match self {
+            Self::Mode(mode) => fchmodat(AT_FDCWD, path, *mode, FchmodatFlags::FollowSymlink),
+            Self::Owner(uid, gid) => fchownat(file, "", *uid, *gid, AtFlags::AT_EMPTY_PATH),
+            Self::Times(accessed, modified) => {
+                utimensat(AT_FDCWD, path, accessed, modified, UtimensatFlags::FollowSymlink)
             }
-            Change::SetAttribute(name, value, flags) => {
-                sys::set_attribute(&path, name, value, *flags).map_err(|error| errno(&error))
-            }
-            Change::RemoveAttribute(name) => {
-                sys::remove_attribute(&path, name).map_err(|error| errno(&error))
-            }
+            Self::SetAttribute(name, value, flags) => sys::set_attribute(path, name, value, *flags),
+            Self::RemoveAttribute(name) => sys::remove_attribute(path, name),
         }
     }
 }
 
-fn own_path(file: &OwnedFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+impl Target {
+    fn open(self, call: &Notification, procfs: &Procfs) -> Result<Found, Errno> {
+        match self {
+            // What was opened without access cannot be changed by its descriptor (open(2), `O_PATH`).
+            Self::Descriptor(index) if is_path_only(call, index)? => Err(Errno::EBADF),
+            Self::Descriptor(index) => Place::of_descriptor(call, index),
+            Self::Path(at, link) => named(call, procfs, at, link),
+        }
+    }
 }
 
-fn errno(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
-}
-
-/// The path that a call names, and whether a symbolic link at its end is followed.
-fn named(call: &Notification, at: PathAt, link: Link) -> Result<(PathBuf, bool), Errno> {
+/// The file that a call names by a path.
+fn named(call: &Notification, procfs: &Procfs, at: PathAt, link: Link) -> Result<Found, Errno> {
     let (follow, may_be_empty) = match link {
         Link::Follow => (true, false),
         Link::Keep => (false, false),
@@ -259,37 +225,27 @@ fn named(call: &Notification, at: PathAt, link: Link) -> Result<(PathBuf, bool),
         }
     };
     let PathAt(directory, index) = at;
-    let Some(directory) = directory else {
-        return Ok((argument::path(call, at)?, follow));
-    };
-    // utimensat(2) without a path is futimens(3).
-    if call.arguments[index] == 0 && call.number == libc::SYS_utimensat {
-        return Ok((of_descriptor(call, directory)?, true));
-    }
-    match argument::path(call, at) {
-        Err(Errno::ENOENT) if may_be_empty => {
-            let descriptor = argument::descriptor(call.arguments[directory]);
-            if descriptor == libc::AT_FDCWD {
-                return Ok((PathBuf::from(format!("/proc/{}/cwd", call.pid)), true));
-            }
-            Ok((argument::descriptor_path(call.pid, descriptor), true))
+    if let Some(directory) = directory {
+        // utimensat(2) without a path is futimens(3).
+        if call.arguments[index] == 0 && call.number == libc::SYS_utimensat {
+            return Target::Descriptor(directory).open(call, procfs);
         }
-        path => Ok((path?, follow)),
+        if may_be_empty && argument::path(call.pid, call.arguments[index])?.is_empty() {
+            return Place::of_descriptor(call, directory);
+        }
     }
+    let flags = libc::O_PATH | libc::O_CLOEXEC | if follow { 0 } else { libc::O_NOFOLLOW };
+    Place::of(call, at)?.open(procfs, place::flags(flags), 0)
 }
 
-/// The name of an open file, by which it can be opened again without access.
-fn of_descriptor(call: &Notification, index: usize) -> Result<PathBuf, Errno> {
+/// Whether a descriptor was opened without access (`proc_pid_fdinfo`(5)).
+fn is_path_only(call: &Notification, index: usize) -> Result<bool, Errno> {
     let descriptor = argument::descriptor(call.arguments[index]);
-    let info = fs::read_to_string(format!("/proc/{}/fdinfo/{descriptor}", call.pid));
-    let info = info.map_err(|_| Errno::EBADF)?;
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
-    let flags = flags.and_then(|flags| i32::from_str_radix(flags, 8).ok()).ok_or(Errno::EBADF)?;
-    // One that was opened without access gives none (open(2), `O_PATH`).
-    if flags & libc::O_PATH != 0 {
-        return Err(Errno::EBADF);
-    }
-    Ok(argument::descriptor_path(call.pid, descriptor))
+    let info = fs::read_to_string(format!("/proc/{}/fdinfo/{descriptor}", call.pid))
+        .map_err(|_| Errno::EBADF)?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).ok_or(Errno::EBADF)?;
+    let flags = i32::from_str_radix(flags.trim(), 8).map_err(|_| Errno::EBADF)?;
+    Ok(flags & libc::O_PATH != 0)
 }
 
 /// What the second half of each time counts.

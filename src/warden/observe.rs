@@ -1,322 +1,261 @@
-//! Reading a notification: what the script was about to do, and whether the jail denies it.
+//! Reading a notification: what the script asks for, what comes of it, and what the record keeps.
 //!
-//! The kernel denies; this only tells a person what it was. A path is read from the script's memory,
-//! and a second thread of the script could change it before the kernel reads it again: the outcome
-//! is not affected by that, only what is written about it.
+//! Opens, changes of names and changes of metadata are performed here, so that what is recorded is
+//! what was done. Landlock decides them in the kernel: this thread is in the domain that the script
+//! is in. What is only looked at, and the start of a program, the kernel carries out for the caller.
 
-use std::collections::HashMap;
-use std::fs;
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
 
+use super::accesses::Accesses;
 use super::argument::{self, PathAt};
-use super::metadata::Request;
-use crate::access::{Access, Kind};
+use super::names::Use;
+use super::network::Network;
+use super::place::{self, Place, Procfs};
+use super::processes::{self, Executed, Execution, Processes};
+use super::waiting::Waiting;
+use super::{look, metadata, names, open};
+use crate::access::{Access, Kind, Outcome};
+use crate::network::Attempt;
 use crate::policy::{Grants, Right};
-use crate::sys::{Answer, Notification};
-
-/// So many different denials are kept for the record.
-const KEPT: usize = 1000;
+use crate::sys::{self, Answer, Notification};
 
 /// Observes one script.
+#[derive(Debug)]
 pub struct Observer<'a> {
+    listener: OwnedFd,
+    procfs: Procfs,
     grants: &'a Grants,
-    denials: HashMap<(Kind, String), Access>,
-    dropped: u64,
-}
-
-/// What a call is about to do to one path.
-struct Use {
-    kind: Kind,
-    path: PathAt,
-    /// Whether a symbolic link at the end is followed.
-    follow: bool,
-}
-
-fn opening(flags: u64, path: PathAt) -> Option<Use> {
-    let flags = OFlag::from_bits_truncate(u32::try_from(flags & 0xffff_ffff).ok()?.cast_signed());
-    if flags.contains(OFlag::O_PATH) {
-        return None;
-    }
-    let access = flags & OFlag::O_ACCMODE;
-    let kind = if access != OFlag::O_RDONLY || flags.contains(OFlag::O_TRUNC) {
-        Kind::Write
-    } else if flags.contains(OFlag::O_CREAT) {
-        Kind::Create
-    } else {
-        Kind::Read
-    };
-    Some(Use { kind, path, follow: !flags.contains(OFlag::O_NOFOLLOW) })
-}
-
-/// The paths of a call, and what is about to happen to them.
-fn uses(notification: &Notification) -> Vec<Use> {
-    let arguments = &notification.arguments;
-    let at = |fd, path| PathAt(Some(fd), path);
-    let plain = |path| PathAt(None, path);
-    let entry = |kind, path| vec![Use { kind, path, follow: false }];
-    match notification.number {
-        libc::SYS_openat => opening(arguments[2], at(0, 1)).into_iter().collect(),
-        libc::SYS_openat2 => {
-            let mut flags = [0; 8];
-            let read = argument::bytes(notification.pid, arguments[2], &mut flags);
-            let flags = if read.is_ok() { u64::from_ne_bytes(flags) } else { 0 };
-            opening(flags, at(0, 1)).into_iter().collect()
-        }
-        libc::SYS_execve => vec![Use { kind: Kind::Execute, path: plain(0), follow: true }],
-        libc::SYS_execveat => vec![Use { kind: Kind::Execute, path: at(0, 1), follow: true }],
-        libc::SYS_mkdirat | libc::SYS_mknodat => entry(Kind::Create, at(0, 1)),
-        libc::SYS_unlinkat => entry(Kind::Remove, at(0, 1)),
-        libc::SYS_symlinkat => entry(Kind::Create, at(1, 2)),
-        libc::SYS_linkat => entry(Kind::Create, at(2, 3)),
-        libc::SYS_renameat | libc::SYS_renameat2 => {
-            let mut both = entry(Kind::Rename, at(0, 1));
-            both.extend(entry(Kind::Rename, at(2, 3)));
-            both
-        }
-        libc::SYS_truncate => vec![Use { kind: Kind::Write, path: plain(0), follow: true }],
-        _ => older_uses(notification),
-    }
-}
-
-/// Calls that only older architectures have.
-#[cfg(target_arch = "x86_64")]
-fn older_uses(notification: &Notification) -> Vec<Use> {
-    let plain = |path| PathAt(None, path);
-    let entry = |kind, path| vec![Use { kind, path, follow: false }];
-    match notification.number {
-        libc::SYS_open => opening(notification.arguments[1], plain(0)).into_iter().collect(),
-        libc::SYS_creat => vec![Use { kind: Kind::Write, path: plain(0), follow: true }],
-        libc::SYS_mkdir | libc::SYS_mknod => entry(Kind::Create, plain(0)),
-        libc::SYS_rmdir | libc::SYS_unlink => entry(Kind::Remove, plain(0)),
-        libc::SYS_symlink | libc::SYS_link => entry(Kind::Create, plain(1)),
-        libc::SYS_rename => {
-            let mut both = entry(Kind::Rename, plain(0));
-            both.extend(entry(Kind::Rename, plain(1)));
-            both
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Calls that only older architectures have: here there are none.
-#[cfg(not(target_arch = "x86_64"))]
-fn older_uses(_: &Notification) -> Vec<Use> {
-    Vec::new()
+    accesses: Accesses,
+    network: Network,
+    /// See [`Processes`].
+    pub processes: Processes,
 }
 
 impl<'a> Observer<'a> {
     /// An observer that measures by these grants.
     #[must_use]
-    pub fn new(grants: &'a Grants) -> Self {
-        Self { grants, denials: HashMap::new(), dropped: 0 }
+    pub fn new(
+        listener: OwnedFd,
+        procfs: Procfs,
+        grants: &'a Grants,
+        processes: Processes,
+    ) -> Self {
+        let (accesses, network) = (Accesses::default(), Network::default());
+        Self { listener, procfs, grants, accesses, network, processes }
     }
 
-    /// What was denied, in a fixed order, and how many kinds did not fit.
+    /// What was denied, and how much more there is of that.
     #[must_use]
-    pub fn into_denials(self) -> (Vec<Access>, u64) {
-        let mut denials: Vec<Access> = self.denials.into_values().collect();
-        denials.sort_by(|a, b| (a.kind, &a.subject).cmp(&(b.kind, &b.subject)));
-        (denials, self.dropped)
+    pub fn denials(&self) -> (Vec<Access>, u64) {
+        self.accesses.denials()
     }
 
-    /// Reads one notification, keeps it if the jail denies it, and says how to answer it.
-    pub fn observe(&mut self, notification: &Notification) -> Answer {
-        if let Some(answer) = self.observe_call(notification) {
+    /// The networks and services that the script tried to reach.
+    #[must_use]
+    pub fn network(&self) -> Vec<Attempt> {
+        self.network.attempts().to_vec()
+    }
+
+    /// Writes what was observed, as the fields of a JSON object.
+    ///
+    /// # Errors
+    /// Of `out`.
+    pub fn write(&mut self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"\"processes\": [")?;
+        for (number, process) in self.processes.all().enumerate() {
+            out.write_all(if number == 0 { b"\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut *out, process)?;
+        }
+        write!(out, "],\n\"accesses_dropped\": {},\n\"accesses\": ", self.accesses.dropped())?;
+        self.accesses.write(out)
+    }
+
+    /// Carries out or judges one call, notes it, and answers it; or gives back what has to wait.
+    pub fn notified(&mut self, call: &Notification) -> Option<Box<Waiting>> {
+        let process = self.processes.of(call.pid);
+        self.note_executed(process, call.pid);
+        if let Some(request) = open::Request::of(call) {
+            return match request.perform(call, &self.procfs) {
+                open::Opened::Now(answer, uses) => {
+                    self.opened(call, &answer, uses);
+                    None
+                }
+                open::Opened::Later(waiting) => Some(waiting),
+            };
+        }
+        let answer = self.answer(call, process);
+        if let Err(errno) = self.send(call, &answer)
+            && errno != Errno::ENOENT
+        {
+            // A descriptor that did not fit into the script's limit.
+            self.send(call, &Answer::Fail(errno)).ok();
+        }
+        None
+    }
+
+    /// Fails if nobody waits any more, which is not ours to mend, or at a limit of the caller's.
+    fn send(&self, call: &Notification, answer: &Answer) -> Result<(), Errno> {
+        sys::answer_notification(self.listener.as_fd(), call.id, answer)
+            .inspect_err(|errno| tracing::trace!(%errno, "a notification was not answered"))
+    }
+
+    fn answer(&mut self, call: &Notification, process: u32) -> Answer {
+        if let Some(request) = look::Request::of(call.number) {
+            if let Some((path, found)) = request.look(call, &self.procfs) {
+                let outcome = outcome(found.err());
+                self.add(request.kind, &path, outcome, process);
+            }
+            return Answer::Continue;
+        }
+        if let Some(request) = names::Request::of(call.number) {
+            let mut uses = Vec::new();
+            let result = request.perform(call, &self.procfs, &mut uses);
+            self.note(call, uses, result.err());
+            return result.map_or_else(Answer::Fail, |()| Answer::Done);
+        }
+        if let Some(request) = metadata::Request::of(call.number) {
+            let done = self.change(call, process, request);
+            return done.map_or_else(Answer::Fail, |()| Answer::Done);
+        }
+        if let Some(answer) = self.network.call(call, process) {
             return answer;
         }
-        for Use { kind, path, follow } in uses(notification) {
-            if let Some((kind, path)) = self.denied(notification, kind, path, follow) {
-                self.keep(notification.pid, kind, path.to_string_lossy().into_owned());
+        match call.number {
+            libc::SYS_execve => self.attempt(call, process, PathAt(None, 0)),
+            libc::SYS_execveat => self.attempt(call, process, PathAt(Some(0), 1)),
+            libc::SYS_exit_group => {
+                self.processes.exits(call.pid, argument::descriptor(call.arguments[0]));
             }
+            _ => {}
         }
         Answer::Continue
     }
 
-    /// Calls that the kernel does not judge for us: sockets of any kind but a pair, which are
-    /// refused, and changes of metadata, which are performed where the script may write.
-    fn observe_call(&mut self, notification: &Notification) -> Option<Answer> {
-        if let Some(request) = Request::of(notification.number) {
-            let done = self.change(notification, request);
-            return Some(done.map_or_else(|errno| Answer::Fail(errno as i32), |()| Answer::Done));
+    fn add(&mut self, kind: Kind, path: &[u8], outcome: Outcome, process: u32) {
+        // Pipes, sockets and the like are not in the file system.
+        if !path.starts_with(b"/") {
+            return;
         }
-        if notification.number != libc::SYS_socket {
-            return None;
+        // A process finds its own things below a number that is another one each time.
+        let own = format!("/proc/{}", self.processes.pid(process));
+        match path.strip_prefix(own.as_bytes()) {
+            Some(rest) if rest.first().is_none_or(|byte| *byte == b'/') => {
+                let path = [b"/proc/self", rest].concat();
+                self.accesses.add(kind, &path, outcome, process);
+            }
+            _ => self.accesses.add(kind, path, outcome, process),
         }
-        let low = |argument: u64| argument & 0xffff_ffff;
-        let subject = socket_name(low(notification.arguments[0]), low(notification.arguments[1]));
-        self.keep(notification.pid, Kind::Socket, subject);
-        Some(Answer::Fail(libc::EACCES))
     }
 
-    fn change(&mut self, notification: &Notification, request: Request) -> Result<(), Errno> {
-        let file = request.open(notification)?;
-        let change = request.change(notification)?;
+    /// The outcome of a use of a path, which failed with this error: whether that is the jail's doing.
+    fn judged(&self, kind: Kind, path: &[u8], errno: Option<Errno>) -> Outcome {
+        let refusals = [Errno::EACCES, Errno::EPERM, Errno::EXDEV];
+        if errno.is_some_and(|errno| refusals.contains(&errno)) {
+            let path = Path::new(OsStr::from_bytes(path));
+            let place = if kind.is_of_a_name() { path.parent().unwrap_or(path) } else { path };
+            if kind.right().is_some_and(|right| !self.grants.covers(right, place)) {
+                return Outcome::Denied;
+            }
+        }
+        outcome(errno)
+    }
+
+    /// Answers an open, and notes it: only the kernel tells whether the script got the descriptor.
+    fn opened(&mut self, call: &Notification, answer: &Answer, uses: Vec<Use>) {
+        let sent = self.send(call, answer);
+        let errno = match (answer, sent) {
+            // It did not fit into the script's limit.
+            (Answer::Descriptor(..), Err(errno)) if errno != Errno::ENOENT => {
+                self.send(call, &Answer::Fail(errno)).ok();
+                Some(errno)
+            }
+            (Answer::Fail(errno), _) => Some(*errno),
+            _ => None,
+        };
+        self.note(call, uses, errno);
+    }
+
+    /// Notes uses of paths, and the error that they failed with.
+    pub fn note(&mut self, call: &Notification, uses: Vec<Use>, errno: Option<Errno>) {
+        let process = self.processes.of(call.pid);
+        for Use { kind, path } in uses {
+            let outcome = self.judged(kind, &path, errno);
+            self.add(kind, &path, outcome, process);
+        }
+    }
+
+    fn change(
+        &mut self,
+        call: &Notification,
+        process: u32,
+        request: metadata::Request,
+    ) -> Result<(), Errno> {
+        let file = request.open(call, &self.procfs)?;
+        let change = request.change(call)?;
         // What has no path, a pipe for instance, is the script's own or was handed to it. A device
         // that it may write to is not its own.
-        let may = !file.path.is_absolute()
-            || if file.is_directory {
-                self.grants.covers(Right::Write, &file.path)
-            } else {
-                file.path.parent().is_some_and(|dir| self.grants.covers(Right::Write, dir))
+        let path = Path::new(OsStr::from_bytes(&file.path));
+        let judged = if place::is_directory(&file.file)? { Some(path) } else { path.parent() };
+        let may = !path.is_absolute()
+            || judged.is_some_and(|place| self.grants.covers(Right::Write, place));
+        let result = if may { change.perform(&file.file) } else { Err(Errno::EPERM) };
+        let outcome = if may { outcome(result.err()) } else { Outcome::Denied };
+        self.add(request.kind(), &file.path, outcome, process);
+        result
+    }
+
+    /// Notes what is about to be executed. Which program it becomes is seen at its next call.
+    fn attempt(&mut self, call: &Notification, process: u32, at: PathAt) {
+        let Ok(place) = Place::of(call, at) else { return };
+        let flags = place::flags(libc::O_PATH | libc::O_CLOEXEC);
+        let found = place.open(&self.procfs, flags, 0);
+        let (path, errno) = match found {
+            Ok(found) => {
+                let errno = place::may_execute(&found.file).err();
+                (found.path, errno)
+            }
+            Err(errno) => (place.name(&self.procfs), Some(errno)),
+        };
+        let outcome = self.judged(Kind::Execute, &path, errno);
+        self.processes.attempts(process, Execution { thread: call.pid, path, outcome });
+    }
+
+    fn note_executed(&mut self, process: u32, thread: u32) {
+        let Some(Executed { attempt, program, .. }) = self.processes.executed(process, thread)
+        else {
+            return;
+        };
+        let Some((program, arguments)) = program else {
+            let outcome = match attempt.outcome {
+                // The mode would have let it be executed, and the jail did not; or it is no program,
+                // or its interpreter is missing.
+                Outcome::Allowed => {
+                    match self.judged(Kind::Execute, &attempt.path, Some(Errno::EACCES)) {
+                        Outcome::Denied => Outcome::Denied,
+                        _ => Outcome::Failed(Errno::UnknownErrno),
+                    }
+                }
+                outcome => outcome,
             };
-        if !may {
-            let subject = file.path.to_string_lossy().into_owned();
-            self.keep(notification.pid, request.kind(), subject);
-            return Err(Errno::EPERM);
-        }
-        file.perform(&change)
-    }
-
-    /// The path in question, if the jail denies this use of it.
-    fn denied(
-        &self,
-        notification: &Notification,
-        kind: Kind,
-        at: PathAt,
-        follow: bool,
-    ) -> Option<(Kind, PathBuf)> {
-        let path = argument::path(notification, at).ok()?;
-        let (kind, path) = match resolve(&path, follow && kind != Kind::Rename) {
-            Some(found) if kind == Kind::Read && found.is_dir() => (Kind::List, found),
-            // O_CREAT on what is there already only opens it.
-            Some(found) if kind == Kind::Create && follow => (Kind::Read, found),
-            // What is there already cannot be made: the answer is EEXIST, in and out of the jail.
-            Some(_) if kind == Kind::Create => return None,
-            Some(found) => (kind, found),
-            None if matches!(kind, Kind::Write | Kind::Create | Kind::Rename) => {
-                let kind = if kind == Kind::Rename { kind } else { Kind::Create };
-                (kind, resolve(path.parent()?, true)?.join(path.file_name()?))
-            }
-            // What is not there cannot be denied.
-            None => return None,
+            return self.add(Kind::Execute, &attempt.path, outcome, process);
         };
-        // Pipes, sockets and the like are not in the file system.
-        if !path.is_absolute() {
-            return None;
-        }
-        let right = kind.right()?;
-        // Names are given and taken in a directory, which is what Landlock asks about
-        // (`LANDLOCK_ACCESS_FS_REMOVE_DIR` and its kin): `OUT_DIR` itself cannot be removed.
-        let judged = match kind {
-            Kind::Create | Kind::Remove | Kind::Rename => path.parent()?,
-            _ => &path,
-        };
-        (!self.grants.covers(right, judged)).then_some((kind, path))
-    }
-
-    fn keep(&mut self, pid: u32, kind: Kind, subject: String) {
-        let full = self.denials.len() >= KEPT;
-        match self.denials.entry((kind, subject)) {
-            std::collections::hash_map::Entry::Occupied(mut kept) => kept.get_mut().count += 1,
-            std::collections::hash_map::Entry::Vacant(_) if full => self.dropped += 1,
-            std::collections::hash_map::Entry::Vacant(place) => {
-                let subject = place.key().1.clone();
-                let program = fs::read_link(format!("/proc/{pid}/exe"))
-                    .ok()
-                    .map(|path| path.to_string_lossy().into_owned());
-                place.insert(Access { kind, subject, count: 1, program });
-            }
+        self.add(Kind::Execute, &program, Outcome::Allowed, process);
+        if program != attempt.path && processes::script_among(&arguments, &attempt.path) {
+            self.add(Kind::Execute, &attempt.path, Outcome::Allowed, process);
         }
     }
 }
 
-/// As a person calls this kind of socket (socket(2)).
-fn socket_name(family: u64, kind: u64) -> String {
-    let family = match i32::try_from(family).unwrap_or(-1) {
-        libc::AF_UNIX => "Unix",
-        libc::AF_INET => "IPv4",
-        libc::AF_INET6 => "IPv6",
-        libc::AF_NETLINK => "netlink",
-        libc::AF_PACKET => "packet",
-        other => return format!("network socket (address family {other})"),
-    };
-    let kind = match i32::try_from(kind & 0xf).unwrap_or(-1) {
-        libc::SOCK_STREAM => "stream",
-        libc::SOCK_DGRAM => "datagram",
-        libc::SOCK_RAW => "raw",
-        _ => "other",
-    };
-    let note = match (family, kind) {
-        ("IPv4" | "IPv6", "stream") => " (TCP network connection)",
-        ("IPv4" | "IPv6", "datagram") => " (UDP network traffic, such as a host name look-up)",
-        _ => "",
-    };
-    format!("{family} {kind} socket{note}")
-}
-
-/// Where a path leads, free of symbolic links; `None` if there is nothing.
-fn resolve(path: &Path, follow: bool) -> Option<PathBuf> {
-    let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    if !follow {
-        flags |= OFlag::O_NOFOLLOW;
-    }
-    let file = open(path, flags, Mode::empty()).ok()?;
-    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::ffi::OsStrExt;
-
-    use crate::policy::Grant;
-
-    fn notification(number: i64, arguments: [u64; 6]) -> Notification {
-        Notification { id: 0, pid: std::process::id(), number, arguments }
-    }
-
-    fn grants(path: &Path) -> Grants {
-        let path = fs::canonicalize(path).unwrap();
-        let files = vec![Grant { right: Right::Write, path, line: 1 }];
-        Grants { files, ..Grants::default() }
-    }
-
-    fn address(text: &std::ffi::CStr) -> u64 {
-        text.as_ptr().expose_provenance() as u64
-    }
-
-    const AT_FDCWD: u64 = libc::AT_FDCWD.cast_unsigned() as u64;
-
-    #[test]
-    fn opening_outside_the_grants_is_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let grants = grants(dir.path());
-        let mut observer = Observer::new(&grants);
-        let inside = std::ffi::CString::new(dir.path().join("new").as_os_str().as_bytes()).unwrap();
-        let write = (libc::O_WRONLY | libc::O_CREAT) as u64;
-        for path in [inside.as_c_str(), c"/etc/passwd", c"/etc/passwd", c"/no/such/file"] {
-            let call = notification(libc::SYS_openat, [AT_FDCWD, address(path), write, 0, 0, 0]);
-            assert!(matches!(observer.observe(&call), Answer::Continue));
-        }
-        let (denials, dropped) = observer.into_denials();
-        assert_eq!(dropped, 0);
-        assert_eq!(denials.len(), 1);
-        assert_eq!(denials[0].subject, "/etc/passwd");
-        assert_eq!((denials[0].kind, denials[0].count), (Kind::Write, 2));
-        assert!(denials[0].program.is_some());
-    }
-
-    #[test]
-    fn a_socket_is_refused_and_kept() {
-        let grants = Grants::default();
-        let mut observer = Observer::new(&grants);
-        let arguments = [libc::AF_INET as u64 | 1 << 40, libc::SOCK_STREAM as u64, 0, 0, 0, 0];
-        let answer = observer.observe(&notification(libc::SYS_socket, arguments));
-        assert!(matches!(answer, Answer::Fail(libc::EACCES)));
-        let denials = observer.into_denials().0;
-        assert_eq!(denials[0].subject, "IPv4 stream socket (TCP network connection)");
-    }
-
-    #[test]
-    fn a_bad_pointer_is_left_to_the_kernel() {
-        let grants = Grants::default();
-        let mut observer = Observer::new(&grants);
-        observer.observe(&notification(libc::SYS_openat, [AT_FDCWD, 8, 0, 0, 0, 0]));
-        assert!(observer.into_denials().0.is_empty());
+fn outcome(errno: Option<Errno>) -> Outcome {
+    match errno {
+        None => Outcome::Allowed,
+        Some(Errno::ENOENT | Errno::ENOTDIR) => Outcome::NotFound,
+        Some(errno) => Outcome::Failed(errno),
     }
 }

@@ -1,0 +1,92 @@
+//! An attempt to reach a network or a service: which family of addresses, and where to.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Outcome, printable};
+
+/// One kind of attempt, however often it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// `IPv4`, `IPv6`, `Unix`, `netlink`, `packet`, or the number of the address family.
+    pub family: String,
+    /// `stream`, `datagram`, `raw`, or the number of the socket's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where to: an IP address or a path; none if no more than a socket was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<String>,
+    /// The port, of an IP address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub port: Option<u16>,
+    /// The host name that a name server was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub host: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How often.
+    pub count: u64,
+    /// The process that did it first, as an index into the record's processes.
+    pub process: u32,
+}
+
+impl Attempt {
+    /// A sentence for a person.
+    #[must_use]
+    pub fn denial(&self, policy: &str) -> String {
+        let mut text = match (&self.host, &self.address) {
+            (Some(host), _) => format!("tried to look up the host name `{}`", printable(host)),
+            (None, Some(address)) => {
+                let mut text = format!("tried to reach `{}`", printable(address));
+                if let Some(port) = self.port {
+                    write!(text, " port {port}").expect("a String takes it all");
+                }
+                text
+            }
+            (None, None) => "tried to open a socket".to_owned(),
+        };
+        let protocol = match (self.family.as_str(), self.kind.as_str()) {
+            ("IPv4" | "IPv6", "stream") => "TCP network connection, ",
+            ("IPv4" | "IPv6", "datagram") => "UDP network traffic, ",
+            _ => "",
+        };
+        write!(text, " ({protocol}{} {} socket)", self.family, self.kind)
+            .expect("a String takes it all");
+        if self.count > 1 {
+            write!(text, " ({} times)", self.count).expect("a String takes it all");
+        }
+        format!("{text}: the policy `{policy}` gives build scripts no network and no sockets")
+    }
+
+    /// Whether a person should be told even though the script went on. Name services and the like
+    /// try a local socket and do without; every script that asks for a user's name does so.
+    #[must_use]
+    pub fn is_remarkable(&self) -> bool {
+        self.family.starts_with("IPv")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_says_where_to() {
+        let mut attempt = Attempt {
+            family: "IPv4".to_owned(),
+            kind: "stream".to_owned(),
+            address: Some("192.0.2.1".to_owned()),
+            port: Some(443),
+            host: None,
+            outcome: Outcome::Denied,
+            count: 2,
+            process: 0,
+        };
+        let text = attempt.denial("default");
+        assert!(text.starts_with("tried to reach `192.0.2.1` port 443 (TCP network"), "{text}");
+        assert!(text.contains("(2 times)") && attempt.is_remarkable());
+        attempt.host = Some("example.org".to_owned());
+        assert!(attempt.denial("default").contains("host name `example.org`"));
+    }
+}

@@ -1,0 +1,87 @@
+//! Calls that look at a path without opening it.
+//!
+//! The kernel carries them out for the caller. What the warden notes is what it finds at that path
+//! itself: they give no content away, and are too many to be performed.
+
+use nix::errno::Errno;
+
+use super::argument::{self, PathAt};
+use super::place::{Place, Procfs};
+use crate::access::Kind;
+use crate::sys::Notification;
+
+/// What a symbolic link at a path's end means: what it leads to, itself, or what the flags in this
+/// argument say.
+#[derive(Clone, Copy, Debug)]
+enum Link {
+    Follow,
+    Keep,
+    Flags(usize),
+}
+
+/// A call that looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    at: PathAt,
+    link: Link,
+    /// What kind of access it is.
+    pub kind: Kind,
+}
+
+impl Request {
+    /// What this call asks for, if it is such a call.
+    #[must_use]
+    pub fn of(number: i64) -> Option<Self> {
+        let at = PathAt(Some(0), 1);
+        let first = PathAt(None, 0);
+        let (at, link) = match number {
+            libc::SYS_newfstatat => (at, Link::Flags(3)),
+            libc::SYS_statx | GETXATTRAT | LISTXATTRAT => (at, Link::Flags(2)),
+            libc::SYS_faccessat => (at, Link::Follow),
+            libc::SYS_faccessat2 => (at, Link::Flags(3)),
+            FILE_GETATTR => (at, Link::Flags(4)),
+            libc::SYS_readlinkat => {
+                return Some(Self { at, link: Link::Keep, kind: Kind::ReadLink });
+            }
+            libc::SYS_statfs | libc::SYS_getxattr | libc::SYS_listxattr | libc::SYS_chdir => {
+                (first, Link::Follow)
+            }
+            libc::SYS_lgetxattr | libc::SYS_llistxattr => (first, Link::Keep),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_stat | libc::SYS_access => (first, Link::Follow),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_lstat => (first, Link::Keep),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_readlink => {
+                return Some(Self { at: first, link: Link::Keep, kind: Kind::ReadLink });
+            }
+            _ => return None,
+        };
+        Some(Self { at, link, kind: Kind::Stat })
+    }
+
+    /// The path, and what is found there; none if the call names no path.
+    #[must_use]
+    pub fn look(
+        self,
+        call: &Notification,
+        procfs: &Procfs,
+    ) -> Option<(Vec<u8>, Result<(), Errno>)> {
+        let place = Place::of(call, self.at).ok()?;
+        let follow = match self.link {
+            Link::Follow => true,
+            Link::Keep => false,
+            Link::Flags(index) => {
+                argument::descriptor(call.arguments[index]) & libc::AT_SYMLINK_NOFOLLOW == 0
+            }
+        };
+        let found =
+            if self.kind == Kind::ReadLink { place.read_link() } else { place.look(follow) };
+        Some((place.name(procfs), found))
+    }
+}
+
+// Calls that libc does not number yet.
+const GETXATTRAT: i64 = 464;
+const LISTXATTRAT: i64 = 465;
+const FILE_GETATTR: i64 = 468;

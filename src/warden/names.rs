@@ -1,0 +1,278 @@
+//! Calls that make, remove or rename a name.
+//!
+//! The warden performs them: the directory that a path leads to is opened, the kernel says where it
+//! lies, and the call is made in it. So the outcome is the kernel's own, and nothing that the script
+//! changes in between makes it another name than the one that is recorded.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat, umask};
+use nix::unistd::{UnlinkatFlags, linkat, symlinkat, truncate, unlinkat};
+
+use super::argument::{self, PathAt};
+use super::place::{self, Found, Place, Procfs};
+use crate::access::Kind;
+use crate::sys::{self, Notification};
+
+/// A call on names, with the arguments that say which. Numbers are of arguments.
+#[derive(Clone, Copy, Debug)]
+pub enum Request {
+    /// mkdir(2): the mode.
+    MakeDirectory(PathAt, usize),
+    /// mknod(2): mode and device.
+    MakeNode(PathAt, usize),
+    /// unlink(2), rmdir(2), unlinkat(2).
+    Remove(PathAt, Removed),
+    /// symlink(2): what the link says.
+    MakeLink(usize, PathAt),
+    /// link(2): the flags.
+    Link(PathAt, PathAt, Option<usize>),
+    /// rename(2): the flags.
+    Rename(PathAt, PathAt, Option<usize>),
+    /// truncate(2): the length.
+    Truncate(PathAt, usize),
+}
+
+/// What is removed.
+#[derive(Clone, Copy, Debug)]
+pub enum Removed {
+    /// Anything but a directory.
+    File,
+    /// An empty directory.
+    #[cfg(target_arch = "x86_64")]
+    Directory,
+    /// As the flags in this argument say.
+    Flags(usize),
+}
+
+/// One name that a call uses, and what for.
+#[derive(Debug)]
+pub struct Use {
+    /// What for.
+    pub kind: Kind,
+    /// Its absolute path.
+    pub path: Vec<u8>,
+}
+
+/// The directory that holds a name, and the name.
+struct Name {
+    directory: Found,
+    last: CString,
+}
+
+impl Name {
+    fn directory(&self) -> &OwnedFd {
+        &self.directory.file
+    }
+
+    fn path(&self) -> Vec<u8> {
+        joined(&self.directory.path, self.last.to_bytes())
+    }
+}
+
+/// A name in a directory. One that is no name of its own stands for the directory.
+#[must_use]
+pub fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let end = name.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    match &name[..end] {
+        b"" | b"." | b".." => directory.to_vec(),
+        name if directory == b"/" => [b"/", name].concat(),
+        name => [directory, b"/", name].concat(),
+    }
+}
+
+/// The mask that a process takes off the modes of what it makes (umask(2)).
+///
+/// # Errors
+/// `ESRCH` if it is gone.
+pub fn umask_of(thread: u32) -> Result<Mode, Errno> {
+    let mask = argument::status(thread, "Umask:")?;
+    u32::from_str_radix(&mask, 8).map(Mode::from_bits_truncate).map_err(|_| Errno::ESRCH)
+}
+
+impl Request {
+    /// What this call asks for, if it is such a call.
+    #[must_use]
+    pub fn of(number: i64) -> Option<Self> {
+        let at = |directory, path| PathAt(Some(directory), path);
+        Some(match number {
+            libc::SYS_mkdirat => Self::MakeDirectory(at(0, 1), 2),
+            libc::SYS_mknodat => Self::MakeNode(at(0, 1), 2),
+            libc::SYS_unlinkat => Self::Remove(at(0, 1), Removed::Flags(2)),
+            libc::SYS_symlinkat => Self::MakeLink(0, at(1, 2)),
+            libc::SYS_linkat => Self::Link(at(0, 1), at(2, 3), Some(4)),
+            libc::SYS_renameat => Self::Rename(at(0, 1), at(2, 3), None),
+            libc::SYS_renameat2 => Self::Rename(at(0, 1), at(2, 3), Some(4)),
+            libc::SYS_truncate => Self::Truncate(PathAt(None, 0), 1),
+            _ => return Self::of_older(number),
+        })
+    }
+
+    /// Calls that only older architectures have.
+    #[cfg(target_arch = "x86_64")]
+    fn of_older(number: i64) -> Option<Self> {
+        let first = PathAt(None, 0);
+        Some(match number {
+            libc::SYS_mkdir => Self::MakeDirectory(first, 1),
+            libc::SYS_mknod => Self::MakeNode(first, 1),
+            libc::SYS_unlink => Self::Remove(first, Removed::File),
+            libc::SYS_rmdir => Self::Remove(first, Removed::Directory),
+            libc::SYS_symlink => Self::MakeLink(0, PathAt(None, 1)),
+            libc::SYS_link => Self::Link(first, PathAt(None, 1), None),
+            libc::SYS_rename => Self::Rename(first, PathAt(None, 1), None),
+            _ => return None,
+        })
+    }
+
+    /// Calls that only older architectures have: here there are none.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn of_older(_: i64) -> Option<Self> {
+        None
+    }
+
+    /// Makes the call. `uses` gets the names, as far as it came.
+    ///
+    /// # Errors
+    /// What the call fails with.
+    pub fn perform(
+        self,
+        call: &Notification,
+        procfs: &Procfs,
+        uses: &mut Vec<Use>,
+    ) -> Result<(), Errno> {
+        let low = |index: usize| argument::descriptor(call.arguments[index]);
+        let mode = |index: usize| low(index).cast_unsigned() & 0xffff;
+        match self {
+            Self::MakeDirectory(at, index) => {
+                let name = name(call, procfs, at, Kind::Create, uses)?;
+                let mode = Mode::from_bits_truncate(mode(index));
+                umask(umask_of(call.pid)?);
+                mkdirat(name.directory(), name.last.as_c_str(), mode)
+            }
+            Self::MakeNode(at, index) => {
+                let name = name(call, procfs, at, Kind::Create, uses)?;
+                let kind = SFlag::from_bits_truncate(mode(index)) & SFlag::S_IFMT;
+                // A device node is a door to its driver; the filter has refused it already.
+                if kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK {
+                    return Err(Errno::EPERM);
+                }
+                umask(umask_of(call.pid)?);
+                let mode = Mode::from_bits_truncate(mode(index));
+                mknodat(name.directory(), name.last.as_c_str(), kind, mode, 0)
+            }
+            Self::Remove(at, removed) => {
+                let flag = match removed {
+                    Removed::File => UnlinkatFlags::NoRemoveDir,
+                    #[cfg(target_arch = "x86_64")]
+                    Removed::Directory => UnlinkatFlags::RemoveDir,
+                    Removed::Flags(index) => match low(index) {
+                        0 => UnlinkatFlags::NoRemoveDir,
+                        libc::AT_REMOVEDIR => UnlinkatFlags::RemoveDir,
+                        _ => return Err(Errno::EINVAL),
+                    },
+                };
+                let name = name(call, procfs, at, Kind::Remove, uses)?;
+                unlinkat(name.directory(), name.last.as_c_str(), flag)
+            }
+            Self::MakeLink(target, at) => {
+                let target = argument::path(call.pid, call.arguments[target])?;
+                if target.is_empty() {
+                    return Err(Errno::ENOENT);
+                }
+                let name = name(call, procfs, at, Kind::Create, uses)?;
+                symlinkat(target.as_c_str(), name.directory(), name.last.as_c_str())
+            }
+            Self::Link(old, new, flags) => {
+                let flags = flags.map_or(0, low);
+                link(call, procfs, (old, new), flags, uses)
+            }
+            Self::Rename(old, new, flags) => {
+                let flags = flags.map_or(0, low).cast_unsigned();
+                let old = name(call, procfs, old, Kind::Rename, uses)?;
+                let new = name(call, procfs, new, Kind::Rename, uses)?;
+                let (from, to) = (old.directory().as_raw_fd(), new.directory().as_raw_fd());
+                sys::rename((from, &old.last), (to, &new.last), flags)
+            }
+            Self::Truncate(at, index) => {
+                let length = call.arguments[index].cast_signed();
+                if length < 0 {
+                    return Err(Errno::EINVAL);
+                }
+                let file = opened(call, procfs, at, Kind::Write, uses)?;
+                if sys::file_size_limit(call.pid).is_ok_and(|limit| length.unsigned_abs() > limit) {
+                    return Err(Errno::EFBIG);
+                }
+                truncate(place::own_name(file.file.as_raw_fd()).as_c_str(), length)
+            }
+        }
+    }
+}
+
+/// Finds the directory that a name is in.
+fn name(
+    call: &Notification,
+    procfs: &Procfs,
+    at: PathAt,
+    kind: Kind,
+    uses: &mut Vec<Use>,
+) -> Result<Name, Errno> {
+    let place = Place::of(call, at)?;
+    match place.parent(procfs) {
+        Ok((directory, last)) => {
+            let name = Name { directory, last };
+            uses.push(Use { kind, path: name.path() });
+            Ok(name)
+        }
+        Err(errno) => {
+            uses.push(Use { kind, path: place.text() });
+            Err(errno)
+        }
+    }
+}
+
+/// Opens, without access to its content, what a path leads to.
+fn opened(
+    call: &Notification,
+    procfs: &Procfs,
+    at: PathAt,
+    kind: Kind,
+    uses: &mut Vec<Use>,
+) -> Result<Found, Errno> {
+    let place = Place::of(call, at)?;
+    let found = place.open(procfs, place::flags(libc::O_PATH | libc::O_CLOEXEC), 0);
+    let path = found.as_ref().map_or_else(|_| place.text(), |found| found.path.clone());
+    uses.push(Use { kind, path });
+    found
+}
+
+fn link(
+    call: &Notification,
+    procfs: &Procfs,
+    (old, new): (PathAt, PathAt),
+    flags: i32,
+    uses: &mut Vec<Use>,
+) -> Result<(), Errno> {
+    const EMPTY: i32 = libc::AT_EMPTY_PATH;
+    if flags & !(libc::AT_SYMLINK_FOLLOW | EMPTY) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let is_empty =
+        flags & EMPTY != 0 && argument::path(call.pid, call.arguments[old.1])?.is_empty();
+    let file = match old.0 {
+        Some(directory) if is_empty => Place::of_descriptor(call, directory)?,
+        _ if flags & libc::AT_SYMLINK_FOLLOW != 0 => opened(call, procfs, old, Kind::Link, uses)?,
+        _ => {
+            let old = name(call, procfs, old, Kind::Link, uses)?;
+            let new = name(call, procfs, new, Kind::Create, uses)?;
+            let (from, to) = (old.last.as_c_str(), new.last.as_c_str());
+            return linkat(old.directory(), from, new.directory(), to, AtFlags::empty());
+        }
+    };
+    let new = name(call, procfs, new, Kind::Create, uses)?;
+    let old = place::own_name(file.file.as_raw_fd());
+    let follow = AtFlags::AT_SYMLINK_FOLLOW;
+    linkat(AT_FDCWD, old.as_c_str(), new.directory(), new.last.as_c_str(), follow)
+}

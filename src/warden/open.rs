@@ -1,0 +1,268 @@
+//! Opening a file for the script.
+//!
+//! The warden opens it and hands the descriptor over, so what is recorded is what was opened,
+//! whatever happens to the path in between.
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{SFlag, fstat, umask};
+
+use super::argument::{self, PathAt};
+use super::names::{Use, umask_of};
+use super::place::{self, Found, Place, Procfs};
+use super::waiting::Waiting;
+use crate::access::Kind;
+use crate::sys::{Answer, Notification};
+
+/// The first `struct open_how` (openat2(2)): three numbers.
+const HOW: usize = 24;
+/// No structure of a call is longer (openat2(2), `E2BIG`).
+const PAGE: usize = 4096;
+
+/// A call that opens, with its arguments as the kernel would take them.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    at: PathAt,
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+    invalid: Option<Errno>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Opened {
+    /// The call is decided: how it is answered, and what was done with which paths.
+    Now(Answer, Vec<Use>),
+    /// It waits.
+    Later(Box<Waiting>),
+}
+
+/// Bits that open(2) knows; it ignores all others (`VALID_OPEN_FLAGS` in the kernel's
+/// `include/linux/fcntl.h`).
+const KNOWN: i32 = libc::O_ACCMODE
+    | libc::O_CREAT
+    | libc::O_EXCL
+    | libc::O_NOCTTY
+    | libc::O_TRUNC
+    | libc::O_APPEND
+    | libc::O_NONBLOCK
+    | libc::O_SYNC
+    | libc::O_DSYNC
+    | libc::O_ASYNC
+    | libc::O_DIRECT
+    | LARGE_FILE
+    | libc::O_DIRECTORY
+    | libc::O_NOFOLLOW
+    | libc::O_NOATIME
+    | libc::O_CLOEXEC
+    | libc::O_PATH
+    | libc::O_TMPFILE;
+/// `O_LARGEFILE` of the kernel, which sets it for every open(2) of a 64-bit program
+/// (`force_o_largefile`); libc's is 0.
+#[cfg(target_arch = "x86_64")]
+const LARGE_FILE: i32 = 0o100_000;
+/// See above.
+#[cfg(target_arch = "aarch64")]
+const LARGE_FILE: i32 = 0o400_000;
+/// The bits that count beside `O_PATH`.
+const WITH_PATH: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+/// `O_TMPFILE` without the bit of `O_DIRECTORY` in it.
+const TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
+
+impl Request {
+    /// What this call asks for, if it is such a call.
+    #[must_use]
+    pub fn of(call: &Notification) -> Option<Self> {
+        let argument = |index: usize| argument::descriptor(call.arguments[index]);
+        match call.number {
+            libc::SYS_openat => Some(Self::old(PathAt(Some(0), 1), argument(2), argument(3))),
+            libc::SYS_openat2 => Some(Self::new(call)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open => Some(Self::old(PathAt(None, 0), argument(1), argument(2))),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_creat => {
+                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+                Some(Self::old(PathAt(None, 0), flags, argument(1)))
+            }
+            _ => None,
+        }
+    }
+
+    /// open(2) takes what it knows of its arguments (`build_open_how`).
+    fn old(at: PathAt, flags: i32, mode: i32) -> Self {
+        let mut flags = (flags & KNOWN) | LARGE_FILE;
+        if flags & libc::O_PATH != 0 {
+            flags &= WITH_PATH;
+        }
+        let creates = flags & (libc::O_CREAT | TMPFILE) != 0;
+        let mode = if creates { u64::from(mode.cast_unsigned() & 0o7777) } else { 0 };
+        Self { at, flags: place::flags(flags), mode, resolve: 0, invalid: None }
+    }
+
+    /// openat2(2) is strict.
+    fn new(call: &Notification) -> Self {
+        let at = PathAt(Some(0), 1);
+        match how(call) {
+            Ok([flags, mode, resolve]) => Self { at, flags, mode, resolve, invalid: None },
+            Err(errno) => Self { at, flags: 0, mode: 0, resolve: 0, invalid: Some(errno) },
+        }
+    }
+
+    fn has(&self, flag: i32) -> bool {
+        self.flags & place::flags(flag) != 0
+    }
+
+    /// Opens the file.
+    #[must_use]
+    pub fn perform(self, call: &Notification, procfs: &Procfs) -> Opened {
+        let place = match self.invalid.map_or_else(|| Place::of(call, self.at), Err) {
+            Ok(place) => place,
+            // The call names nothing.
+            Err(errno) => return Opened::Now(Answer::Fail(errno), Vec::new()),
+        };
+        if self.has(libc::O_PATH) {
+            return self.look(procfs, &place);
+        }
+        let (found, created) = match self.open(call, procfs, &place) {
+            Ok(opened) => opened,
+            Err(errno) => {
+                return self.writers_fifo(procfs, &place, errno).map_or_else(
+                    || self.failed(procfs, &place, errno),
+                    |file| self.wait(call, file),
+                );
+            }
+        };
+        let kind = kind(&found.file);
+        if kind == Some(SFlag::S_IFIFO) && self.waits() {
+            return self.wait(call, found);
+        }
+        let uses = self.uses(found.path, kind == Some(SFlag::S_IFDIR), created);
+        Opened::Now(Answer::Descriptor(found.file, self.has(libc::O_CLOEXEC)), uses)
+    }
+
+    /// Whether the open of a fifo waits for the other end (fifo(7)).
+    fn waits(&self) -> bool {
+        !self.has(libc::O_NONBLOCK) && !self.has(libc::O_RDWR)
+    }
+
+    /// The fifo that could not be opened for writing because nobody reads from it.
+    fn writers_fifo(&self, procfs: &Procfs, place: &Place, errno: Errno) -> Option<Found> {
+        if errno != Errno::ENXIO || !self.waits() {
+            return None;
+        }
+        let flags = place::flags(libc::O_PATH | libc::O_CLOEXEC);
+        let found = place.open_resolved(procfs, flags, 0, self.resolve).ok()?;
+        (kind(&found.file) == Some(SFlag::S_IFIFO)).then_some(found)
+    }
+
+    fn wait(&self, call: &Notification, Found { file, path }: Found) -> Opened {
+        // It is there, and its name has been followed.
+        let done = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let flags = (self.flags & !place::flags(done)) | place::flags(libc::O_CLOEXEC);
+        let uses = self.uses(path, false, false);
+        let close_on_exec = self.has(libc::O_CLOEXEC);
+        Opened::Later(Box::new(Waiting { call: *call, file, flags, close_on_exec, uses }))
+    }
+
+    /// With `O_PATH` nothing is opened but the name; the kernel does it, as such a descriptor cannot
+    /// be handed over. What is done with it later goes through the warden again.
+    fn look(&self, procfs: &Procfs, place: &Place) -> Opened {
+        let flags = self.flags | place::flags(libc::O_CLOEXEC);
+        let found = place.open_resolved(procfs, flags, self.mode, self.resolve);
+        let (path, answer) = match found {
+            Ok(found) => (found.path, Answer::Continue),
+            Err(errno) => (place.name(procfs), Answer::Fail(errno)),
+        };
+        Opened::Now(answer, vec![Use { kind: Kind::Stat, path }])
+    }
+
+    /// Opens the file, and says whether it was made.
+    fn open(
+        &self,
+        call: &Notification,
+        procfs: &Procfs,
+        place: &Place,
+    ) -> Result<(Found, bool), Errno> {
+        // Never wait for the other end of a fifo.
+        let own = self.flags | place::flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
+        let open = |flags| place.open_resolved(procfs, flags, self.mode, self.resolve);
+        let creates = self.has(libc::O_CREAT);
+        let opened = if creates || self.has(TMPFILE) {
+            umask(umask_of(call.pid)?);
+            match open(if creates { own | place::flags(libc::O_EXCL) } else { own }) {
+                Err(Errno::EEXIST) if !self.has(libc::O_EXCL) => (open(own)?, false),
+                opened => (opened?, true),
+            }
+        } else {
+            (open(own)?, false)
+        };
+        if !self.has(libc::O_NONBLOCK) {
+            let settable = libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME;
+            let flags = i32::try_from(self.flags & place::flags(settable)).unwrap_or(0);
+            fcntl(&opened.0.file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)))?;
+        }
+        Ok(opened)
+    }
+
+    fn uses(&self, path: Vec<u8>, is_directory: bool, created: bool) -> Vec<Use> {
+        if created {
+            return vec![Use { kind: Kind::Create, path }];
+        }
+        if is_directory {
+            return vec![Use { kind: Kind::List, path }];
+        }
+        let mut uses = Vec::new();
+        let reads = !self.has(libc::O_WRONLY);
+        if reads {
+            uses.push(Use { kind: Kind::Read, path: path.clone() });
+        }
+        if !reads || self.has(libc::O_RDWR | libc::O_TRUNC) {
+            uses.push(Use { kind: Kind::Write, path });
+        }
+        uses
+    }
+
+    /// What would have been opened.
+    fn failed(&self, procfs: &Procfs, place: &Place, errno: Errno) -> Opened {
+        let flags = libc::O_PATH | libc::O_CLOEXEC;
+        let found = match errno {
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => None,
+            _ => place.open(procfs, place::flags(flags), 0).ok(),
+        };
+        let exists = found.is_some();
+        let is_directory =
+            found.as_ref().is_some_and(|found| kind(&found.file) == Some(SFlag::S_IFDIR));
+        let path = found.map_or_else(|| place.name(procfs), |found| found.path);
+        let created = !exists && self.has(libc::O_CREAT);
+        Opened::Now(Answer::Fail(errno), self.uses(path, is_directory, created))
+    }
+}
+
+/// The file type within the mode of an open file (inode(7)).
+fn kind(file: &OwnedFd) -> Option<SFlag> {
+    fstat(file).ok().map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT)
+}
+
+/// The structure that openat2(2) takes (`copy_struct_from_user`).
+fn how(call: &Notification) -> Result<[u64; 3], Errno> {
+    let size = usize::try_from(call.arguments[3]).map_err(|_| Errno::E2BIG)?;
+    if size < HOW {
+        return Err(Errno::EINVAL);
+    }
+    if size > PAGE {
+        return Err(Errno::E2BIG);
+    }
+    let mut bytes = vec![0; size];
+    argument::bytes(call.pid, call.arguments[2], &mut bytes)?;
+    if bytes[HOW..].iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let number = |index: usize| {
+        let bytes = bytes[8 * index..][..8].try_into().unwrap_or_default();
+        u64::from_ne_bytes(bytes)
+    };
+    Ok([number(0), number(1), number(2)])
+}

@@ -1,0 +1,337 @@
+//! The processes of a script, and what is known of each.
+//!
+//! A process is heard of when it makes a call that is notified. What it runs is read when it makes
+//! the first such call after an execve(2): at the call itself another thread could still change the
+//! path, afterwards the kernel says what it has become.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::time::ClockId;
+use nix::unistd::Pid;
+
+use super::argument;
+use crate::access::Outcome;
+use crate::process::{Exit, Process, Program};
+use crate::sys;
+
+/// So many are kept; a script that starts more is told of by its first ones.
+const KEPT: usize = 100_000;
+/// So much of a program's arguments is kept, in bytes.
+const ARGUMENTS: usize = 4096;
+
+/// See the file's description.
+#[derive(Debug)]
+pub struct Processes {
+    all: Vec<Known>,
+    /// By the number of each of its threads that was heard of.
+    threads: HashMap<u32, u32>,
+    started: Instant,
+    /// Tells of the ends of processes.
+    ends: Epoll,
+    /// The file that every process runs until it executes another.
+    first_image: Image,
+}
+
+#[derive(Debug)]
+struct Known {
+    process: Process,
+    image: Image,
+    attempt: Option<Execution>,
+    /// Kept until its end.
+    descriptor: Option<OwnedFd>,
+}
+
+/// What a process runs: the file, and where the kernel has put 16 random bytes for this very
+/// execution (getauxval(3), `AT_RANDOM`), which tells two executions of the same file apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Image {
+    program: Vec<u8>,
+    random: u64,
+}
+
+/// An execve(2) whose outcome is not known yet.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// The thread that made it.
+    pub thread: u32,
+    /// The file that its path led to before.
+    pub path: Vec<u8>,
+    /// What is to be expected.
+    pub outcome: Outcome,
+}
+
+/// An execve(2) whose outcome is known.
+#[derive(Debug)]
+pub struct Executed {
+    /// The process.
+    pub process: u32,
+    /// What was tried.
+    pub attempt: Execution,
+    /// The program that the process has become, if it has; and the first path among its arguments
+    /// that the kernel puts there for a script with an interpreter.
+    pub program: Option<(Vec<u8>, Vec<Vec<u8>>)>,
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn link(pid: u32, name: &str) -> Vec<u8> {
+    let target = fs::read_link(format!("/proc/{pid}/{name}"));
+    target.map(|path| path.into_os_string().into_vec()).unwrap_or_default()
+}
+
+fn image_of(pid: u32) -> Image {
+    const AT_RANDOM: u64 = 25;
+    let vector = fs::read(format!("/proc/{pid}/auxv")).unwrap_or_default();
+    let words: Vec<u64> = vector
+        .chunks_exact(8)
+        .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()))
+        .collect();
+    let random = words.chunks_exact(2).find(|pair| pair[0] == AT_RANDOM).map_or(0, |pair| pair[1]);
+    Image { program: link(pid, "exe"), random }
+}
+
+fn arguments_of(pid: u32) -> Vec<Vec<u8>> {
+    let mut text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    text.truncate(ARGUMENTS);
+    if text.last() == Some(&0) {
+        text.pop();
+    }
+    text.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+impl Processes {
+    /// The first process, which is about to become the script.
+    ///
+    /// # Errors
+    /// If the kernel has no more descriptors.
+    pub fn new(first: u32) -> Result<Self, Errno> {
+        let mut processes = Self {
+            all: Vec::new(),
+            threads: HashMap::new(),
+            started: Instant::now(),
+            ends: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            first_image: image_of(first),
+        };
+        processes.add(first, None);
+        Ok(processes)
+    }
+
+    fn now(&self) -> u64 {
+        micros(self.started.elapsed())
+    }
+
+    /// Readable when a process has ended.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub fn ends_descriptor(&self) -> io::Result<OwnedFd> {
+        self.ends.0.as_fd().try_clone_to_owned()
+    }
+
+    fn add(&mut self, pid: u32, parent: Option<u32>) -> u32 {
+        let id = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        if self.all.len() >= KEPT {
+            return parent.unwrap_or(0);
+        }
+        let descriptor = sys::process_descriptor(pid).ok().filter(|descriptor| {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, id.into());
+            self.ends.add(descriptor, event).is_ok()
+        });
+        let parent_process = parent.map(|parent| &self.all[parent as usize]);
+        let image = if parent.is_some() { image_of(pid) } else { self.first_image.clone() };
+        let cwd =
+            parent_process.map_or_else(|| lossy(&link(pid, "cwd")), |p| p.process.cwd.clone());
+        let process = Process {
+            id,
+            parent,
+            pid,
+            programs: Vec::new(),
+            cwd,
+            started_us: self.now(),
+            wall_us: None,
+            exit: None,
+            cpu_us: None,
+            peak_rss_kib: None,
+        };
+        self.all.push(Known { process, image, attempt: None, descriptor });
+        self.threads.insert(pid, id);
+        id
+    }
+
+    /// The process that a thread belongs to.
+    pub fn of(&mut self, thread: u32) -> u32 {
+        if let Some(id) = self.threads.get(&thread).copied() {
+            let pid = self.pid(id);
+            // The end of a thread is not notified, and its number can be another's by now.
+            if pid == thread || Path::new(&format!("/proc/{pid}/task/{thread}")).exists() {
+                return id;
+            }
+            self.threads.remove(&thread);
+        }
+        let number = |field| argument::status(thread, field).ok().and_then(|id| id.parse().ok());
+        let pid: u32 = number("Tgid:").unwrap_or(thread);
+        let id = if let Some(id) = self.threads.get(&pid) {
+            *id
+        } else {
+            let parent = number("PPid:").and_then(|parent: u32| self.threads.get(&parent));
+            let parent = parent.copied();
+            self.add(pid, parent)
+        };
+        self.threads.insert(thread, id);
+        id
+    }
+
+    /// The directory below `/proc` that a process finds its own things in.
+    #[must_use]
+    pub fn pid(&self, id: u32) -> u32 {
+        self.all[id as usize].process.pid
+    }
+
+    /// Notes an execve(2) that is about to happen.
+    pub fn attempts(&mut self, id: u32, attempt: Execution) {
+        self.all[id as usize].attempt = Some(attempt);
+    }
+
+    /// Finds out what came of a process's last execve(2), now that `thread` makes another call; none
+    /// if there was none, or it is not decided yet.
+    pub fn executed(&mut self, id: u32, thread: u32) -> Option<Executed> {
+        let now = self.now();
+        let known = &mut self.all[id as usize];
+        let attempt = known.attempt.as_ref()?;
+        let pid = known.process.pid;
+        // Only the thread that is left after an execve(2) has the process's number. Others are still
+        // those of the old program, and so is the one that tried and failed.
+        let image = if thread == pid { image_of(pid) } else { known.image.clone() };
+        if image == known.image {
+            if attempt.thread != thread {
+                return None;
+            }
+            let attempt = known.attempt.take()?;
+            return Some(Executed { process: id, attempt, program: None });
+        }
+        let attempt = known.attempt.take()?;
+        let arguments = arguments_of(pid);
+        known.process.programs.push(Program {
+            program: lossy(&image.program),
+            arguments: arguments.iter().map(|argument| lossy(argument)).collect(),
+            started_us: now,
+        });
+        known.process.cwd = lossy(&link(pid, "cwd"));
+        let program = Some((image.program.clone(), arguments));
+        known.image = image;
+        self.threads.retain(|thread, process| *process != id || *thread == pid);
+        Some(Executed { process: id, attempt, program })
+    }
+
+    /// A process ends by itself, with this code.
+    pub fn exits(&mut self, thread: u32, code: i32) {
+        let id = self.of(thread);
+        let now = self.now();
+        let process = &mut self.all[id as usize].process;
+        let pid = process.pid;
+        process.exit = Some(Exit::Code(code & 0xff));
+        process.wall_us = Some(now - process.started_us);
+        process.cpu_us = cpu_time(pid);
+        process.peak_rss_kib = argument::status(pid, "VmHWM:")
+            .ok()
+            .and_then(|text| text.trim_end_matches("kB").trim().parse().ok());
+    }
+
+    /// Notes which processes have ended, and how.
+    pub fn note_ends(&mut self) {
+        let mut events = [EpollEvent::empty(); 64];
+        loop {
+            let count = self.ends.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+            for event in &events[..count] {
+                let id = u32::try_from(event.data()).unwrap_or(u32::MAX);
+                self.ended(id);
+            }
+            if count < events.len() {
+                return;
+            }
+        }
+    }
+
+    fn ended(&mut self, id: u32) {
+        let now = self.now();
+        let Some(known) = self.all.get_mut(id as usize) else { return };
+        let Some(descriptor) = known.descriptor.take() else { return };
+        self.ends.delete(&descriptor).ok();
+        let process = &mut known.process;
+        process.wall_us.get_or_insert(now - process.started_us);
+        // A signal can come between a process's last call and its end. Nothing is known below Linux
+        // 6.15, and nothing yet while its parent has not waited for it.
+        if let Ok(status) = sys::exit_status(descriptor.as_fd()) {
+            process.exit = Some(exit_of(status));
+        } else if process.exit.is_none() {
+            known.descriptor = Some(descriptor);
+        }
+        self.threads.retain(|_, process| *process != id);
+    }
+
+    /// How the first process ended, as its parent knows.
+    pub fn first_ended(&mut self, status: i32) {
+        let now = self.now();
+        let process = &mut self.all[0].process;
+        process.exit = Some(exit_of(status));
+        process.wall_us.get_or_insert(now);
+    }
+
+    /// Everything known, when all have ended.
+    pub fn all(&mut self) -> impl Iterator<Item = &Process> {
+        self.note_ends();
+        for Known { process, descriptor, .. } in &mut self.all {
+            if process.exit.is_none()
+                && let Some(descriptor) = descriptor
+                && let Ok(status) = sys::exit_status(descriptor.as_fd())
+            {
+                process.exit = Some(exit_of(status));
+            }
+        }
+        self.all.iter().map(|known| &known.process)
+    }
+
+    /// How many are known.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+}
+
+fn exit_of(status: i32) -> Exit {
+    match status & 0x7f {
+        0 => Exit::Code((status >> 8) & 0xff),
+        signal => Exit::Signal(signal),
+    }
+}
+
+fn cpu_time(pid: u32) -> Option<u64> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?);
+    let time = ClockId::pid_cpu_clock_id(pid).ok()?.now().ok()?;
+    Some(micros(Duration::from(time)))
+}
+
+/// The file that a script with an interpreter is, among the arguments of the program that it became:
+/// the kernel puts its path behind the interpreter's name and at most one argument (execve(2),
+/// "Interpreter scripts").
+#[must_use]
+pub fn script_among(arguments: &[Vec<u8>], attempted: &[u8]) -> bool {
+    arguments.iter().skip(1).take(2).any(|argument| {
+        fs::canonicalize(OsStr::from_bytes(argument))
+            .is_ok_and(|path| path.as_os_str().as_bytes() == attempted)
+    })
+}
