@@ -100,7 +100,10 @@ fn output_in_time(command: &mut Command) -> Output {
             eprintln!("{pid}: {errno}");
         }
     }
-    let output = end.recv_timeout(LIMIT).unwrap().unwrap();
+    let mut output = end.recv_timeout(LIMIT).unwrap().unwrap();
+    // The check that hangs is the one after the last that is printed.
+    let begin = output.stdout.len().saturating_sub(2000);
+    output.stdout.drain(..begin);
     panic!("{command:?} does not end; until now\n{}", shown(&output));
 }
 
@@ -222,7 +225,7 @@ fn calls_with_two_paths_answer_as_without_the_jail() {
 
 #[test]
 fn descriptors_are_as_without_the_jail() {
-    let checks = same(&PROGRAMS.dynamic, "descriptors", 824);
+    let checks = same(&PROGRAMS.dynamic, "descriptors", 842);
     let names = ["one too many made", "truncate beyond the limit", "signals", "dlopen"];
     assert_eq!(said(&checks, names), ["EMFILE", "EFBIG", "1", "42"]);
 }
@@ -243,14 +246,14 @@ fn each_process_and_thread_is_itself_in_proc() {
 
 #[test]
 fn a_fifo_waits_for_its_other_end_and_nothing_else_does() {
-    let checks = same(&PROGRAMS.dynamic, "fifos", 42);
+    let checks = same(&PROGRAMS.dynamic, "fifos", 45);
     let names = ["interrupted", "restarted", "killed and gone", "many complete"];
     assert_eq!(said(&checks, names), ["EINTR", "handled 5, still there 1", "ENXIO", "80"]);
 }
 
 #[test]
 fn an_interrupted_call_is_neither_lost_nor_done_twice() {
-    let checks = same(&PROGRAMS.dynamic, "hammer", 26);
+    let checks = same(&PROGRAMS.dynamic, "hammer", 22);
     let names = ["restart: wrong", "no restart: wrong", "threads: wrong", "death: whole"];
     assert_eq!(said(&checks, names), ["0", "0", "0", "80"]);
 }
