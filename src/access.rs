@@ -56,13 +56,13 @@ impl Kind {
             | Self::Create
             | Self::Remove
             | Self::Rename
-            | Self::Link
             | Self::SetMode
             | Self::SetOwner
             | Self::SetTimes
             | Self::SetAttribute => Some(Right::Write),
             Self::Execute => Some(Right::Execute),
-            Self::Stat | Self::ReadLink => None,
+            // A link is judged by the name that is made.
+            Self::Link | Self::Stat | Self::ReadLink => None,
         }
     }
 
@@ -70,7 +70,7 @@ impl Kind {
     /// (`LANDLOCK_ACCESS_FS_REMOVE_DIR` and its kin): `OUT_DIR` itself cannot be removed.
     #[must_use]
     pub fn is_of_a_name(self) -> bool {
-        matches!(self, Self::Create | Self::Remove | Self::Rename | Self::Link)
+        matches!(self, Self::Create | Self::Remove | Self::Rename)
     }
 
     /// As in "tried to …".

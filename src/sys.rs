@@ -18,6 +18,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
 };
@@ -472,16 +473,15 @@ pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usiz
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
-/// How long a process may make a file, in bytes (prlimit(2), `RLIMIT_FSIZE`).
+/// A limit of a process that it reaches at present (prlimit(2)).
 ///
 /// # Errors
 /// `ESRCH` if it is gone, `EPERM`.
-pub fn file_size_limit(pid: u32) -> Result<u64, Errno> {
+pub fn limit_of(pid: u32, resource: Resource) -> Result<u64, Errno> {
     let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: nothing is set, and `limit` is writable for the length of the call.
-    let result =
-        unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, std::ptr::null(), &raw mut limit) };
+    let result = unsafe { libc::prlimit(pid, resource as _, std::ptr::null(), &raw mut limit) };
     Errno::result(result).map(|_| limit.rlim_cur)
 }
 

@@ -50,7 +50,7 @@ use crate::jail::rule::HAND_OVER;
 use crate::network::Attempt;
 use crate::orphans;
 use crate::policy::Grants;
-use crate::sys::{self, Answer, Fork};
+use crate::sys::{self, Fork};
 use observe::Observer;
 use place::Procfs;
 use processes::Processes;
@@ -190,14 +190,13 @@ fn guard(
     thread::scope(|scope| {
         let answering = thread::Builder::new().stack_size(STACK);
         let answering = answering.spawn_scoped(scope, || {
-            answer_all(listener.as_fd(), &observer, |waiting| {
-                let note = |call: &_, uses| locked(&observer).note(call, uses, None);
+            answer_all(listener.as_fd(), &observer, &waits, |waiting| {
+                let note = |call: &_, uses: &[_]| locked(&observer).note(call, uses, None);
                 let thread = thread::Builder::new().stack_size(STACK);
                 let (waits, call) = (&waits, waiting.call);
-                let started = thread.spawn_scoped(scope, move || waits.open(*waiting, note));
-                if started.is_err() {
-                    let answer = Answer::Fail(Errno::EAGAIN);
-                    sys::answer_notification(listener.as_fd(), call.id, &answer).ok();
+                let begun = waits.begin(*waiting);
+                if thread.spawn_scoped(scope, move || waits.open(begun, note)).is_err() {
+                    waits.cannot(&call);
                 }
             });
         });
@@ -259,10 +258,16 @@ fn locked<'a, 'b>(observer: &'b Shared<'a>) -> MutexGuard<'b, Observer<'a>> {
 }
 
 /// Answers notifications until nobody is left to make any.
-fn answer_all(listener: BorrowedFd<'_>, observer: &Shared<'_>, wait: impl Fn(Box<Waiting>)) {
+fn answer_all(
+    listener: BorrowedFd<'_>,
+    observer: &Shared<'_>,
+    waits: &Waits,
+    wait: impl Fn(Box<Waiting>),
+) {
     loop {
         match sys::receive_notification(listener) {
             Ok(call) => {
+                waits.end_dead();
                 let waiting = locked(observer).notified(&call);
                 if let Some(waiting) = waiting {
                     wait(waiting);
@@ -321,7 +326,7 @@ impl Watch<'_, '_> {
             if seen(2) {
                 locked(self.observer).processes.note_ends();
             }
-            self.waits.look();
+            self.waits.look(|call, uses| locked(self.observer).note(call, uses, None));
             if seen(0) {
                 return Ok(None);
             }

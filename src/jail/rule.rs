@@ -79,6 +79,9 @@ pub(super) const FORBID: Rule = Rule::Always(Action::Deny(libc::EPERM));
 /// As if the kernel did not have the call: for calls that every caller has a way around.
 pub(super) const MISSING: Rule = Rule::Always(Action::Deny(libc::ENOSYS));
 
+/// The kernel's answer where Landlock is switched off.
+pub(super) const NO_LANDLOCK: Rule = Rule::Always(Action::Deny(libc::EOPNOTSUPP));
+
 /// The file type within a mode, inode(7): in the 16 bits that the kernel takes of a mode
 /// (`umode_t`).
 const S_IFMT: u32 = libc::S_IFMT;

@@ -8,8 +8,8 @@
 
 use super::rule::{
     ALLOW, CLONE, EXECVEAT, FCNTL, FORBID, IOCTL, IOPRIO_SET, MISSING, MKNOD, MKNODAT, NEWFSTATAT,
-    NOTIFY, OWN_PROCESS, PERSONALITY, PRCTL, Rule, SECCOMP, SENDMSG, SETPRIORITY, SOCKETPAIR,
-    STATX,
+    NO_LANDLOCK, NOTIFY, OWN_PROCESS, PERSONALITY, PRCTL, Rule, SECCOMP, SENDMSG, SETPRIORITY,
+    SOCKETPAIR, STATX,
 };
 
 /// An architecture that the jail supports, always with its 64-bit, little-endian system calls.
@@ -659,9 +659,16 @@ pub const TOPICS: &[Topic] = &[
             both("setgroups", 116, 159, ALLOW),
             both("capget", 125, 90, ALLOW),
             both("capset", 126, 91, ALLOW),
-            same("landlock_create_ruleset", 444, ALLOW),
-            same("landlock_add_rule", 445, ALLOW),
-            same("landlock_restrict_self", 446, ALLOW),
+        ],
+    },
+    Topic {
+        // What the warden opens for a process would not be held to that process's own rules: so it
+        // hears that it can have none, as where Landlock is switched off (landlock(7)).
+        reason: "confines a process further, where the warden would not be confined with it",
+        calls: &[
+            same("landlock_create_ruleset", 444, NO_LANDLOCK),
+            same("landlock_add_rule", 445, NO_LANDLOCK),
+            same("landlock_restrict_self", 446, NO_LANDLOCK),
         ],
     },
     Topic {

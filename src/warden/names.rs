@@ -9,8 +9,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::resource::Resource;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat, umask};
-use nix::unistd::{UnlinkatFlags, linkat, symlinkat, truncate, unlinkat};
+use nix::unistd::{Pid, UnlinkatFlags, linkat, symlinkat, truncate, unlinkat};
 
 use super::argument::{self, PathAt};
 use super::place::{self, Found, Place, Procfs};
@@ -153,12 +155,15 @@ impl Request {
                 mkdirat(name.directory(), name.last.as_c_str(), mode)
             }
             Self::MakeNode(at, index) => {
-                let name = name(call, procfs, at, Kind::Create, uses)?;
                 let kind = SFlag::from_bits_truncate(mode(index)) & SFlag::S_IFMT;
-                // A device node is a door to its driver; the filter has refused it already.
-                if kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK {
-                    return Err(Errno::EPERM);
+                match kind {
+                    // A device node is a door to its driver; the filter has refused it already.
+                    SFlag::S_IFDIR | SFlag::S_IFCHR | SFlag::S_IFBLK => return Err(Errno::EPERM),
+                    SFlag::S_IFREG | SFlag::S_IFIFO | SFlag::S_IFSOCK => {}
+                    kind if kind.is_empty() => {}
+                    _ => return Err(Errno::EINVAL),
                 }
+                let name = name(call, procfs, at, Kind::Create, uses)?;
                 umask(umask_of(call.pid)?);
                 let mode = Mode::from_bits_truncate(mode(index));
                 mknodat(name.directory(), name.last.as_c_str(), kind, mode, 0)
@@ -191,6 +196,11 @@ impl Request {
             }
             Self::Rename(old, new, flags) => {
                 let flags = flags.map_or(0, low).cast_unsigned();
+                let exchanges = flags & libc::RENAME_EXCHANGE != 0;
+                let known = libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
+                if flags & !known != 0 || (exchanges && flags != libc::RENAME_EXCHANGE) {
+                    return Err(Errno::EINVAL);
+                }
                 let old = name(call, procfs, old, Kind::Rename, uses)?;
                 let new = name(call, procfs, new, Kind::Rename, uses)?;
                 let (from, to) = (old.directory().as_raw_fd(), new.directory().as_raw_fd());
@@ -202,7 +212,11 @@ impl Request {
                     return Err(Errno::EINVAL);
                 }
                 let file = opened(call, procfs, at, Kind::Write, uses)?;
-                if sys::file_size_limit(call.pid).is_ok_and(|limit| length.unsigned_abs() > limit) {
+                let limit = sys::limit_of(call.pid, Resource::RLIMIT_FSIZE);
+                if limit.is_ok_and(|limit| length.unsigned_abs() > limit) {
+                    // As the kernel would say it (truncate(2), `EFBIG`).
+                    let caller = i32::try_from(call.pid).map_err(|_| Errno::ESRCH)?;
+                    kill(Pid::from_raw(caller), Signal::SIGXFSZ)?;
                     return Err(Errno::EFBIG);
                 }
                 truncate(place::own_name(file.file.as_raw_fd()).as_c_str(), length)
@@ -266,6 +280,8 @@ fn link(
         _ if flags & libc::AT_SYMLINK_FOLLOW != 0 => opened(call, procfs, old, Kind::Link, uses)?,
         _ => {
             let old = name(call, procfs, old, Kind::Link, uses)?;
+            let keep = libc::AT_SYMLINK_NOFOLLOW;
+            sys::look(old.directory().as_raw_fd(), &old.last, keep)?;
             let new = name(call, procfs, new, Kind::Create, uses)?;
             let (from, to) = (old.last.as_c_str(), new.last.as_c_str());
             return linkat(old.directory(), from, new.directory(), to, AtFlags::empty());

@@ -83,7 +83,7 @@ impl<'a> Observer<'a> {
         if let Some(request) = open::Request::of(call) {
             return match request.perform(call, &self.procfs) {
                 open::Opened::Now(answer, uses) => {
-                    self.opened(call, &answer, uses);
+                    self.opened(call, &answer, &uses);
                     None
                 }
                 open::Opened::Later(waiting) => Some(waiting),
@@ -116,7 +116,7 @@ impl<'a> Observer<'a> {
         if let Some(request) = names::Request::of(call.number) {
             let mut uses = Vec::new();
             let result = request.perform(call, &self.procfs, &mut uses);
-            self.note(call, uses, result.err());
+            self.note(call, &uses, result.err());
             return result.map_or_else(Answer::Fail, |()| Answer::Done);
         }
         if let Some(request) = metadata::Request::of(call.number) {
@@ -167,7 +167,7 @@ impl<'a> Observer<'a> {
     }
 
     /// Answers an open, and notes it: only the kernel tells whether the script got the descriptor.
-    fn opened(&mut self, call: &Notification, answer: &Answer, uses: Vec<Use>) {
+    fn opened(&mut self, call: &Notification, answer: &Answer, uses: &[Use]) {
         let sent = self.send(call, answer);
         let errno = match (answer, sent) {
             // It did not fit into the script's limit.
@@ -182,11 +182,11 @@ impl<'a> Observer<'a> {
     }
 
     /// Notes uses of paths, and the error that they failed with.
-    pub fn note(&mut self, call: &Notification, uses: Vec<Use>, errno: Option<Errno>) {
+    pub fn note(&mut self, call: &Notification, uses: &[Use], errno: Option<Errno>) {
         let process = self.processes.of(call.pid);
         for Use { kind, path } in uses {
-            let outcome = self.judged(kind, &path, errno);
-            self.add(kind, &path, outcome, process);
+            let outcome = self.judged(*kind, path, errno);
+            self.add(*kind, path, outcome, process);
         }
     }
 

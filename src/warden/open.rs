@@ -3,10 +3,12 @@
 //! The warden opens it and hands the descriptor over, so what is recorded is what was opened,
 //! whatever happens to the path in between.
 
+use std::fs;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::resource::Resource;
 use nix::sys::stat::{SFlag, fstat, umask};
 
 use super::argument::{self, PathAt};
@@ -14,7 +16,7 @@ use super::names::{Use, umask_of};
 use super::place::{self, Found, Place, Procfs};
 use super::waiting::Waiting;
 use crate::access::Kind;
-use crate::sys::{Answer, Notification};
+use crate::sys::{self, Answer, Notification};
 
 /// The first `struct open_how` (openat2(2)): three numbers.
 const HOW: usize = 24;
@@ -118,7 +120,7 @@ impl Request {
     /// Opens the file.
     #[must_use]
     pub fn perform(self, call: &Notification, procfs: &Procfs) -> Opened {
-        let place = match self.invalid.map_or_else(|| Place::of(call, self.at), Err) {
+        let place = match self.place(call) {
             Ok(place) => place,
             // The call names nothing.
             Err(errno) => return Opened::Now(Answer::Fail(errno), Vec::new()),
@@ -126,8 +128,16 @@ impl Request {
         if self.has(libc::O_PATH) {
             return self.look(procfs, &place);
         }
+        // Without room for its descriptor a file is not opened, and so not made or emptied either.
+        let changes = self.has(libc::O_CREAT | libc::O_TRUNC | TMPFILE);
+        if changes && !has_room(call.pid) && self.is_valid() {
+            return Opened::Now(Answer::Fail(Errno::EMFILE), Vec::new());
+        }
         let (found, created) = match self.open(call, procfs, &place) {
             Ok(opened) => opened,
+            Err(errno) if errno != Errno::EINVAL && !has_room(call.pid) => {
+                return self.failed(procfs, &place, Errno::EMFILE);
+            }
             Err(errno) => {
                 return self.writers_fifo(procfs, &place, errno).map_or_else(
                     || self.failed(procfs, &place, errno),
@@ -136,11 +146,28 @@ impl Request {
             }
         };
         let kind = kind(&found.file);
-        if kind == Some(SFlag::S_IFIFO) && self.waits() {
+        // A writer has been told so (`ENXIO`) if nobody reads.
+        if kind == Some(SFlag::S_IFIFO) && self.waits() && !self.has(libc::O_WRONLY) {
             return self.wait(call, found);
         }
         let uses = self.uses(found.path, kind == Some(SFlag::S_IFDIR), created);
         Opened::Now(Answer::Descriptor(found.file, self.has(libc::O_CLOEXEC)), uses)
+    }
+
+    fn place(&self, call: &Notification) -> Result<Place, Errno> {
+        if let Some(errno) = self.invalid {
+            return Err(errno);
+        }
+        let scoped = self.resolve & (libc::RESOLVE_BENEATH | libc::RESOLVE_IN_ROOT) != 0;
+        let place = if scoped { Place::scoped(call, self.at) } else { Place::of(call, self.at) };
+        // The kernel looks at the flags before it looks at the path.
+        place.map_err(|errno| if self.is_valid() { errno } else { Errno::EINVAL })
+    }
+
+    /// Whether flags and mode are what the kernel accepts: that it says of an empty path, too.
+    fn is_valid(&self) -> bool {
+        let open = sys::open(libc::AT_FDCWD, c"", self.flags, self.mode, self.resolve);
+        open.is_err_and(|errno| errno != Errno::EINVAL)
     }
 
     /// Whether the open of a fifo waits for the other end (fifo(7)).
@@ -239,6 +266,19 @@ impl Request {
         let created = !exists && self.has(libc::O_CREAT);
         Opened::Now(Answer::Fail(errno), self.uses(path, is_directory, created))
     }
+}
+
+/// Whether a process can have one more descriptor. The size of this directory is how many it has
+/// (Linux 6.2), and a new one gets the lowest free number.
+fn has_room(pid: u32) -> bool {
+    let Ok(limit) = sys::limit_of(pid, Resource::RLIMIT_NOFILE) else { return true };
+    let directory = format!("/proc/{pid}/fd");
+    if fs::metadata(&directory).is_ok_and(|metadata| metadata.len() < limit) {
+        return true;
+    }
+    let Ok(all) = fs::read_dir(&directory) else { return true };
+    let below = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+    (below.filter(|number| *number < limit).count() as u64) < limit
 }
 
 /// The file type within the mode of an open file (inode(7)).

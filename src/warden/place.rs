@@ -140,7 +140,11 @@ fn c_string(bytes: Vec<u8>) -> CString {
 
 fn real_path(file: RawFd) -> Result<Vec<u8>, Errno> {
     let mut buffer = [0; 4096];
-    Ok(sys::read_link(AT_FDCWD.as_raw_fd(), &own_name(file), &mut buffer)?.to_vec())
+    match sys::read_link(AT_FDCWD.as_raw_fd(), &own_name(file), &mut buffer) {
+        // Nobody has granted anything in a directory of this name.
+        Err(Errno::ENAMETOOLONG) => Ok(b"/(a path longer than 4095 bytes)".to_vec()),
+        path => Ok(path?.to_vec()),
+    }
 }
 
 impl Place {
@@ -149,18 +153,53 @@ impl Place {
     /// # Errors
     /// As the kernel finds them: `EFAULT`, `ENAMETOOLONG`, `ENOENT` for an empty path, `EBADF` for a
     /// directory that is not open.
-    pub fn of(call: &Notification, PathAt(directory, path): PathAt) -> Result<Self, Errno> {
+    pub fn of(call: &Notification, at: PathAt) -> Result<Self, Errno> {
+        Self::from(call, at, |name| !name.starts_with(b"/"))
+    }
+
+    /// The same, where the directory counts for an absolute path too (openat2(2),
+    /// `RESOLVE_BENEATH`, `RESOLVE_IN_ROOT`).
+    ///
+    /// # Errors
+    /// As of [`Place::of`].
+    pub fn scoped(call: &Notification, at: PathAt) -> Result<Self, Errno> {
+        let mut place = Self::from(call, at, |_| true)?;
+        let name = place.name.to_bytes();
+        let start = name.iter().position(|byte| *byte != b'/').unwrap_or(name.len());
+        let first = name[start..].split(|byte| *byte == b'/').next().unwrap_or_default();
+        let replaced = match first {
+            b"self" | b"thread-self" if place.starts_in_procfs()? => {
+                let process = process_of(call.pid)?;
+                let own = if first == b"self" {
+                    process.to_string()
+                } else {
+                    format!("{process}/task/{}", call.pid)
+                };
+                c_string([own.as_bytes(), &name[start + first.len()..]].concat())
+            }
+            _ => return Ok(place),
+        };
+        place.name = replaced;
+        Ok(place)
+    }
+
+    fn from(
+        call: &Notification,
+        PathAt(directory, path): PathAt,
+        counts: impl Fn(&[u8]) -> bool,
+    ) -> Result<Self, Errno> {
         let name = argument::path(call.pid, call.arguments[path])?;
         if name.is_empty() {
             return Err(Errno::ENOENT);
         }
         let directory = directory.map(|index| argument::descriptor(call.arguments[index]));
-        let base = if name.to_bytes().starts_with(b"/") {
-            None
-        } else {
-            Some(base_of(call.pid, directory)?)
-        };
+        let base = if counts(name.to_bytes()) { Some(base_of(call.pid, directory)?) } else { None };
         Ok(Self { caller: call.pid, base, name, has_links: Cell::new(false) })
+    }
+
+    fn starts_in_procfs(&self) -> Result<bool, Errno> {
+        let Some(base) = &self.base else { return Ok(false) };
+        Ok(fstatfs(base)?.filesystem_type() == PROC_SUPER_MAGIC)
     }
 
     /// The open file that an argument names, as a place of no name (openat(2), `AT_EMPTY_PATH`).
@@ -246,10 +285,14 @@ impl Place {
                 return admitted(procfs, found);
             }
         }
-        let follow =
-            flags & self::flags(libc::O_NOFOLLOW) == 0 && flags & self::flags(libc::O_EXCL) == 0;
-        let Last { directory, name, is_magic } = self.walk(procfs, follow)?;
+        let has = |flag| flags & self::flags(flag) != 0;
+        let creates = has(libc::O_CREAT);
+        let keep = has(libc::O_NOFOLLOW) || (creates && has(libc::O_EXCL));
+        let Last { directory, name, is_magic } = self.walk(procfs, !keep)?;
         let resolve = if is_magic { 0 } else { NO_MAGIC_LINKS };
+        if creates && self.name.to_bytes().ends_with(b"/") {
+            return Err(Errno::EISDIR);
+        }
         let file = sys::open(directory.as_raw_fd(), &name, flags, mode, resolve)?;
         admitted(procfs, Found::new(file)?)
     }
@@ -268,13 +311,8 @@ impl Place {
         if resolve == 0 {
             return self.open(procfs, flags, mode);
         }
-        // RESOLVE_BENEATH, RESOLVE_IN_ROOT and RESOLVE_NO_XDEV start from the working directory
-        // also for an absolute path.
-        let base = match &self.base {
-            Some(base) => base.as_raw_fd(),
-            None => AT_FDCWD.as_raw_fd(),
-        };
-        let file = sys::open(base, &self.name, flags, mode, resolve | NO_MAGIC_LINKS)?;
+        let resolve = resolve | NO_MAGIC_LINKS;
+        let file = sys::open(self.directory(), &self.name, flags, mode, resolve)?;
         admitted(procfs, Found::new(file)?)
     }
 

@@ -7,11 +7,12 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
-use nix::poll::PollTimeout;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
@@ -41,19 +42,32 @@ pub struct Waiting {
     pub uses: Vec<Use>,
 }
 
+/// A wait that a thread has to be found for.
+#[derive(Debug)]
+pub struct Begun {
+    wait: Arc<Wait>,
+    file: OwnedFd,
+    flags: u64,
+}
+
 /// All that wait.
 #[derive(Debug)]
 pub struct Waits {
     listener: OwnedFd,
     all: Mutex<Vec<Arc<Wait>>>,
+    ended: Condvar,
     begun: EventFd,
 }
 
 #[derive(Debug)]
 struct Wait {
     call: Notification,
-    thread: Pthread,
+    thread: OnceLock<Pthread>,
     given_up: AtomicBool,
+    /// A reader's own end.
+    end: Mutex<Option<OwnedFd>>,
+    close_on_exec: bool,
+    uses: Vec<Use>,
 }
 
 impl Waits {
@@ -65,7 +79,7 @@ impl Waits {
         sys::let_interrupt(INTERRUPTION)?;
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let begun = EventFd::from_value_and_flags(0, flags)?;
-        Ok(Self { listener, all: Mutex::default(), begun })
+        Ok(Self { listener, all: Mutex::default(), ended: Condvar::new(), begun })
     }
 
     fn all(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Wait>>> {
@@ -84,27 +98,54 @@ impl Waits {
         if self.all().is_empty() { PollTimeout::NONE } else { INTERVAL.into() }
     }
 
-    /// Opens in the calling thread, which is there for nothing else. `note` gets what was done, if it
-    /// was.
-    pub fn open(&self, waiting: Waiting, note: impl FnOnce(&Notification, Vec<Use>)) {
+    /// Notes a wait, before there is a thread for it.
+    pub fn begin(&self, waiting: Waiting) -> Begun {
         let Waiting { call, file, flags, close_on_exec, uses } = waiting;
-        let wait =
-            Arc::new(Wait { call, thread: pthread_self(), given_up: AtomicBool::new(false) });
+        let reads = flags & place::flags(libc::O_WRONLY) == 0;
+        let wait = Arc::new(Wait {
+            call,
+            thread: OnceLock::new(),
+            given_up: AtomicBool::new(false),
+            end: Mutex::new(if reads { file.try_clone().ok() } else { None }),
+            close_on_exec,
+            uses,
+        });
         self.all().push(Arc::clone(&wait));
         self.begun.write(1).ok();
+        Begun { wait, file, flags }
+    }
+
+    /// There is no thread for a wait.
+    pub fn cannot(&self, call: &Notification) {
+        self.all().retain(|wait| wait.call.id != call.id);
+        self.fail(call, Errno::EAGAIN);
+    }
+
+    /// Opens in the calling thread, which is there for nothing else. `note` gets what was done, if it
+    /// was.
+    pub fn open(&self, begun: Begun, note: impl FnOnce(&Notification, &[Use])) {
+        let Begun { wait, file, flags } = begun;
+        wait.thread.get_or_init(pthread_self);
         let name = place::own_name(file.as_raw_fd());
         let opened = loop {
+            if wait.given_up.load(Ordering::SeqCst) {
+                break Err(Errno::EINTR);
+            }
             match sys::open(AT_FDCWD.as_raw_fd(), &name, flags, 0, 0) {
-                Err(Errno::EINTR) if !wait.given_up.load(Ordering::Relaxed) => {}
+                Err(Errno::EINTR) => {}
                 opened => break opened,
             }
         };
+        let call = wait.call;
+        // Should the caller be gone, nobody must find this end of the fifo.
+        drop((file, wait.end.lock().unwrap_or_else(PoisonError::into_inner).take()));
         self.all().retain(|other| !Arc::ptr_eq(other, &wait));
+        self.ended.notify_all();
         match opened {
             Ok(file) => {
-                let answer = Answer::Descriptor(file, close_on_exec);
+                let answer = Answer::Descriptor(file, wait.close_on_exec);
                 match sys::answer_notification(self.listener.as_fd(), call.id, &answer) {
-                    Ok(()) => note(&call, uses),
+                    Ok(()) => note(&call, &wait.uses),
                     Err(errno) => self.fail(&call, errno),
                 }
             }
@@ -118,22 +159,66 @@ impl Waits {
         sys::answer_notification(self.listener.as_fd(), call.id, &Answer::Fail(errno)).ok();
     }
 
-    /// Looks at all callers, and ends the waits of those that are gone or have a signal to handle.
-    pub fn look(&self) {
+    /// Looks at all callers, and ends the waits of those that are gone, have a signal to handle, or
+    /// missed a writer, who came before the thread began to wait and has gone.
+    pub fn look(&self, note: impl Fn(&Notification, &[Use])) {
         while self.begun.read().is_ok() {}
-        for wait in self.all().iter() {
-            let call = &wait.call;
+        let all = self.all().clone();
+        for wait in all {
+            let (call, listener) = (&wait.call, self.listener.as_fd());
             if has_signal(call.pid) {
-                let listener = self.listener.as_fd();
                 sys::answer_notification(listener, call.id, &Answer::Interrupt).ok();
+            } else if let Some(end) = wait.end_with_a_writer() {
+                let answer = Answer::Descriptor(end, wait.close_on_exec);
+                if sys::answer_notification(listener, call.id, &answer).is_ok() {
+                    note(call, &wait.uses);
+                }
             }
-            if !sys::is_waiting(self.listener.as_fd(), call.id) {
-                wait.given_up.store(true, Ordering::Relaxed);
-                // Should the thread not have begun to wait yet, it is told again.
-                pthread_kill(wait.thread, INTERRUPTION).ok();
+        }
+        self.end_dead();
+    }
+
+    /// Ends the waits whose callers are gone, so that what they have left open is not met.
+    pub fn end_dead(&self) {
+        let all = self.all().clone();
+        for wait in all {
+            if !sys::is_waiting(self.listener.as_fd(), wait.call.id) {
+                self.end(&wait);
             }
         }
     }
+
+    /// Ends the thread of a wait whose caller is gone.
+    fn end(&self, wait: &Arc<Wait>) {
+        /// Should the thread not have begun to wait yet, it is told again.
+        const AGAIN: Duration = Duration::from_millis(1);
+        wait.given_up.store(true, Ordering::SeqCst);
+        let mut all = self.all();
+        while all.iter().any(|other| Arc::ptr_eq(other, wait)) {
+            if let Some(thread) = wait.thread.get() {
+                pthread_kill(*thread, INTERRUPTION).ok();
+            }
+            all = match self.ended.wait_timeout(all, AGAIN) {
+                Ok((all, _)) => all,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+}
+
+impl Wait {
+    /// A reader's end, if there has been a writer.
+    fn end_with_a_writer(&self) -> Option<OwnedFd> {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.as_ref().filter(|end| has_had_a_writer(end))?.try_clone().ok()
+    }
+}
+
+/// Whether somebody has written to a fifo since this end of it was opened, or has opened it and gone
+/// again (`pipe_poll` in the kernel's `fs/pipe.c`).
+fn has_had_a_writer(end: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether a signal waits for a thread that it neither blocks nor ignores.
