@@ -251,6 +251,11 @@ impl Reader<'_> {
         let follow = name == "linkat" && argument(4).contains("AT_SYMLINK_FOLLOW");
         let mut paths = Vec::new();
         for (kind, directory, path) in uses {
+            // Of what is not there no link is made: its new name is not even looked at.
+            let old = paths.first().filter(|_| name.starts_with("link"));
+            if old.is_some_and(|old: &PathBuf| self.files.is_directory(old).is_none()) {
+                continue;
+            }
             let directory = directory.map(argument);
             let path = self.path(call, directory, argument(*path), follow && *kind == "link");
             self.keep(kind, path.clone(), outcome(returned));
