@@ -7,7 +7,8 @@
 //! Processor time is that of everything that was started: supervisor, warden, strace and bubblewrap
 //! included. What a launcher adds before the script's `main` is measured by `launch.rs`.
 //!
-//! `cargo bench --bench builds [-- ROUNDS]`; 10 rounds unless told otherwise.
+//! `cargo bench --bench builds [-- ROUNDS] [jail]`; 10 rounds unless told otherwise, and with `jail`
+//! neither strace nor bubblewrap.
 
 #[path = "../tests/support/captured.rs"]
 mod captured;
@@ -388,7 +389,12 @@ fn main() -> Result<()> {
     // Cargo passes `--bench`; a number is for us.
     let rounds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
     let mut ways = vec![Way::Bare, Way::Jailed];
-    for way in [Way::Strace, Way::Bubblewrap] {
+    let others = if env::args().any(|argument| argument == "jail") {
+        &[][..]
+    } else {
+        &[Way::Strace, Way::Bubblewrap]
+    };
+    for way in others.iter().copied() {
         match way.missing() {
             None => ways.push(way),
             Some(why) => println!("{} is left out: {why}", way.name()),
@@ -396,9 +402,9 @@ fn main() -> Result<()> {
     }
     let fixture = Fixture::new();
     println!("{rounds} rounds, medians; a ratio is to the bare run of the same round");
-    measure_builds(&fixture, &ways, rounds.max(1))?;
     measure_calls(&fixture, &ways, rounds.max(1))?;
     measure_memory(&fixture)?;
+    measure_builds(&fixture, &ways, rounds.max(1))?;
     println!("\nfrom the launcher's start to the script's `main`: cargo bench --bench launch");
     Ok(())
 }

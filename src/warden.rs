@@ -22,6 +22,7 @@ pub mod observe;
 pub mod open;
 pub mod place;
 pub mod processes;
+pub mod scripts;
 pub mod waiting;
 
 use std::convert::Infallible;

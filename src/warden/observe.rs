@@ -11,15 +11,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::unistd::Pid;
 
 use super::accesses::Accesses;
 use super::argument::{self, PathAt};
 use super::names::Use;
 use super::network::Network;
 use super::place::{self, Place, Procfs};
-use super::processes::{self, Executed, Execution, Processes};
+use super::processes::{Executed, Execution, Processes};
 use super::waiting::Waiting;
-use super::{look, metadata, names, open};
+use super::{look, metadata, names, open, scripts};
 use crate::access::{Access, Kind, Outcome};
 use crate::network::Attempt;
 use crate::policy::{Grants, Right};
@@ -67,6 +69,9 @@ impl<'a> Observer<'a> {
     /// # Errors
     /// Of `out`.
     pub fn write(&mut self, out: &mut impl Write) -> io::Result<()> {
+        for (process, attempt) in self.processes.undecided() {
+            self.not_executed(process, &attempt);
+        }
         out.write_all(b"\"processes\": [")?;
         for (number, process) in self.processes.all().enumerate() {
             out.write_all(if number == 0 { b"\n" } else { b",\n" })?;
@@ -101,6 +106,10 @@ impl<'a> Observer<'a> {
 
     /// Fails if nobody waits any more, which is not ours to mend, or at a limit of the caller's.
     fn send(&self, call: &Notification, answer: &Answer) -> Result<(), Errno> {
+        // The kernel wakes the caller to take a descriptor, and this thread when that is done. On
+        // another processor, either costs as much as ten calls.
+        let _here =
+            matches!(answer, Answer::Descriptor(..)).then(|| [Here::hold(call.pid), Here::hold(0)]);
         sys::answer_notification(self.listener.as_fd(), call.id, answer)
             .inspect_err(|errno| tracing::trace!(%errno, "a notification was not answered"))
     }
@@ -231,24 +240,59 @@ impl<'a> Observer<'a> {
         else {
             return;
         };
-        let Some((program, arguments)) = program else {
-            let outcome = match attempt.outcome {
-                // The mode would have let it be executed, and the jail did not; or it is no program,
-                // or its interpreter is missing.
-                Outcome::Allowed => {
-                    match self.judged(Kind::Execute, &attempt.path, Some(Errno::EACCES)) {
-                        Outcome::Denied => Outcome::Denied,
-                        _ => Outcome::Failed(Errno::UnknownErrno),
-                    }
-                }
-                outcome => outcome,
-            };
-            return self.add(Kind::Execute, &attempt.path, outcome, process);
+        let Some((program, name)) = program else {
+            return self.not_executed(process, &attempt);
         };
-        self.add(Kind::Execute, &program, Outcome::Allowed, process);
-        if program != attempt.path && processes::script_among(&arguments, &attempt.path) {
-            self.add(Kind::Execute, &attempt.path, Outcome::Allowed, process);
+        let name = name.filter(|_| program != attempt.path);
+        let scripts = name
+            .map(|name| scripts::between(&self.procfs, thread, name, &program))
+            .unwrap_or_default();
+        for path in scripts.iter().chain([&program]) {
+            self.add(Kind::Execute, path, Outcome::Allowed, process);
         }
+    }
+
+    fn not_executed(&mut self, process: u32, attempt: &Execution) {
+        let outcome = match attempt.outcome {
+            // The mode would have let it be executed, and the jail did not; or it is no program, or
+            // its interpreter is missing; or a signal ended it before it made a call.
+            Outcome::Allowed => {
+                match self.judged(Kind::Execute, &attempt.path, Some(Errno::EACCES)) {
+                    Outcome::Denied => Outcome::Denied,
+                    _ => Outcome::Failed(Errno::UnknownErrno),
+                }
+            }
+            outcome => outcome,
+        };
+        self.add(Kind::Execute, &attempt.path, outcome, process);
+    }
+}
+
+/// A thread that is held on this thread's processor as long as this lives.
+struct Here {
+    thread: Pid,
+    before: CpuSet,
+}
+
+impl Here {
+    fn hold(thread: u32) -> Option<Self> {
+        let thread = Pid::from_raw(i32::try_from(thread).ok()?);
+        let before = sched_getaffinity(thread).ok()?;
+        let cpu = sched_getcpu().ok()?;
+        if !before.is_set(cpu).ok()? {
+            return None;
+        }
+        let mut here = CpuSet::new();
+        here.set(cpu).ok()?;
+        sched_setaffinity(thread, &here).ok()?;
+        Some(Self { thread, before })
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        // It fails only if the thread is gone.
+        sched_setaffinity(self.thread, &self.before).ok();
     }
 }
 

@@ -220,7 +220,11 @@ impl Request {
         let opened = if creates || self.has(TMPFILE) {
             umask(umask_of(call.pid)?);
             match open(if creates { own | place::flags(libc::O_EXCL) } else { own }) {
-                Err(Errno::EEXIST) if !self.has(libc::O_EXCL) => (open(own)?, false),
+                Err(Errno::EEXIST) if !self.has(libc::O_EXCL) => {
+                    // A link that leads to nothing is there, and what it leads to is made.
+                    let created = place.look(true) == Err(Errno::ENOENT);
+                    (open(own)?, created)
+                }
                 opened => (opened?, true),
             }
         } else {
@@ -238,11 +242,11 @@ impl Request {
         if created {
             return vec![Use { kind: Kind::Create, path }];
         }
-        if is_directory {
+        let reads = !self.has(libc::O_WRONLY);
+        if is_directory && reads && !self.has(libc::O_RDWR) {
             return vec![Use { kind: Kind::List, path }];
         }
         let mut uses = Vec::new();
-        let reads = !self.has(libc::O_WRONLY);
         if reads {
             uses.push(Use { kind: Kind::Read, path: path.clone() });
         }
@@ -254,16 +258,21 @@ impl Request {
 
     /// What would have been opened.
     fn failed(&self, procfs: &Procfs, place: &Place, errno: Errno) -> Opened {
-        let flags = libc::O_PATH | libc::O_CLOEXEC;
+        let path_only = place::flags(libc::O_PATH | libc::O_CLOEXEC);
+        // What has to be new does not follow a link (open(2), `O_EXCL`).
+        let keep =
+            self.has(libc::O_NOFOLLOW) || (self.has(libc::O_CREAT) && self.has(libc::O_EXCL));
+        let flags = path_only | if keep { place::flags(libc::O_NOFOLLOW) } else { 0 };
         let found = match errno {
             Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => None,
-            _ => place.open(procfs, place::flags(flags), 0).ok(),
+            _ => place.open(procfs, flags, 0).ok(),
         };
         let exists = found.is_some();
         let is_directory =
             found.as_ref().is_some_and(|found| kind(&found.file) == Some(SFlag::S_IFDIR));
-        let path = found.map_or_else(|| place.name(procfs), |found| found.path);
-        let created = !exists && self.has(libc::O_CREAT);
+        let missing = || place.target(procfs).unwrap_or_else(|| place.name(procfs));
+        let path = found.map_or_else(missing, |found| found.path);
+        let created = self.has(libc::O_CREAT) && (!exists || self.has(libc::O_EXCL));
         Opened::Now(Answer::Fail(errno), self.uses(path, is_directory, created))
     }
 }

@@ -22,6 +22,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{AccessFlags, access};
 
 use super::argument::{self, PathAt};
+use super::names::joined;
 use crate::sys::{self, Notification};
 
 /// Flags of openat2(2).
@@ -202,6 +203,16 @@ impl Place {
         Ok(fstatfs(base)?.filesystem_type() == PROC_SUPER_MAGIC)
     }
 
+    /// The place that a name means to a thread.
+    ///
+    /// # Errors
+    /// `ESRCH` or `ENOENT` if it is gone.
+    pub fn for_caller(caller: u32, name: CString) -> Result<Self, Errno> {
+        let is_absolute = name.to_bytes().starts_with(b"/");
+        let base = if is_absolute { None } else { Some(base_of(caller, None)?) };
+        Ok(Self { caller, base, name, has_links: Cell::new(false) })
+    }
+
     /// The open file that an argument names, as a place of no name (openat(2), `AT_EMPTY_PATH`).
     ///
     /// # Errors
@@ -235,12 +246,43 @@ impl Place {
     /// The path as far as it resolves, without a link at its end being followed.
     #[must_use]
     pub fn name(&self, procfs: &Procfs) -> Vec<u8> {
-        let leads_up = self.name.to_bytes().windows(2).any(|pair| pair == b"..");
-        match (leads_up || self.has_links.get()).then(|| self.parent(procfs)) {
-            // `..` is the parent of what is there, which a link before it can have made another.
-            Some(Ok((directory, last))) => super::names::joined(&directory.path, last.to_bytes()),
-            _ => self.text(),
+        let name = self.name.to_bytes();
+        let leads_up = name.windows(2).any(|pair| pair == b"..");
+        if !leads_up && !self.has_links.get() {
+            return self.text();
         }
+        // `..` is the parent of what is there, which a link before it can have made another. What is
+        // not there, nor anything behind it, has no other name than the one given.
+        let mut end = name.len();
+        loop {
+            let part = self.part(c_string(name[..end].to_vec()));
+            if let Ok((directory, last)) = part.and_then(|part| part.parent(procfs)) {
+                let path = joined(&directory.path, last.to_bytes());
+                let rest = &name[end..];
+                return if rest.is_empty() { path } else { joined(&path, &rest[1..]) };
+            }
+            match name[..end].iter().rposition(|byte| *byte == b'/') {
+                Some(slash) if slash > 0 => end = slash,
+                _ => return self.text(),
+            }
+        }
+    }
+
+    /// Where a link that leads to nothing leads.
+    #[must_use]
+    pub fn target(&self, procfs: &Procfs) -> Option<Vec<u8>> {
+        if !self.has_links.get() {
+            return None;
+        }
+        let Last { directory, name, .. } = self.walk(procfs, true).ok()?;
+        Some(joined(&real_path(directory.as_raw_fd()).ok()?, name.to_bytes()))
+    }
+
+    /// Another name, from the same directory.
+    fn part(&self, name: CString) -> Result<Self, Errno> {
+        let base = self.base.as_ref().map(OwnedFd::try_clone).transpose();
+        let base = base.map_err(|error| errno(&error))?;
+        Ok(Self { caller: self.caller, base, name, has_links: Cell::new(false) })
     }
 
     /// Whether there is a symbolic link, and it can be read; for the record only.
@@ -332,10 +374,7 @@ impl Place {
             b"" => c".".to_owned(),
             directory => c_string(directory.to_vec()),
         };
-        let base = self.base.as_ref().map(OwnedFd::try_clone).transpose();
-        let base = base.map_err(|error| errno(&error))?;
-        let place =
-            Self { caller: self.caller, base, name: directory, has_links: Cell::new(false) };
+        let place = self.part(directory)?;
         Ok((place.open(procfs, path_only() | flags(libc::O_DIRECTORY), 0)?, last))
     }
 

@@ -5,9 +5,9 @@
 //! path, afterwards the kernel says what it has become.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, io};
@@ -55,6 +55,8 @@ struct Known {
 struct Image {
     program: Vec<u8>,
     random: u64,
+    /// Where the kernel has put the path that execve(2) was called with (`AT_EXECFN`).
+    name: u64,
 }
 
 /// An execve(2) whose outcome is not known yet.
@@ -75,9 +77,8 @@ pub struct Executed {
     pub process: u32,
     /// What was tried.
     pub attempt: Execution,
-    /// The program that the process has become, if it has; and the first path among its arguments
-    /// that the kernel puts there for a script with an interpreter.
-    pub program: Option<(Vec<u8>, Vec<Vec<u8>>)>,
+    /// The program that the process has become, if it has, and the path that it was called by.
+    pub program: Option<(Vec<u8>, Option<CString>)>,
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -95,13 +96,14 @@ fn link(pid: u32, name: &str) -> Vec<u8> {
 
 fn image_of(pid: u32) -> Image {
     const AT_RANDOM: u64 = 25;
+    const AT_EXECFN: u64 = 31;
     let vector = fs::read(format!("/proc/{pid}/auxv")).unwrap_or_default();
-    let words: Vec<u64> = vector
-        .chunks_exact(8)
-        .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()))
-        .collect();
-    let random = words.chunks_exact(2).find(|pair| pair[0] == AT_RANDOM).map_or(0, |pair| pair[1]);
-    Image { program: link(pid, "exe"), random }
+    let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
+    let value = |key| {
+        let pair = vector.chunks_exact(16).find(|pair| word(&pair[..8]) == key);
+        pair.map_or(0, |pair| word(&pair[8..]))
+    };
+    Image { program: link(pid, "exe"), random: value(AT_RANDOM), name: value(AT_EXECFN) }
 }
 
 fn arguments_of(pid: u32) -> Vec<Vec<u8>> {
@@ -231,7 +233,7 @@ impl Processes {
             started_us: now,
         });
         known.process.cwd = lossy(&link(pid, "cwd"));
-        let program = Some((image.program.clone(), arguments));
+        let program = Some((image.program.clone(), argument::path(pid, image.name).ok()));
         known.image = image;
         self.threads.retain(|thread, process| *process != id || *thread == pid);
         Some(Executed { process: id, attempt, program })
@@ -305,6 +307,12 @@ impl Processes {
         self.all.iter().map(|known| &known.process)
     }
 
+    /// Each execve(2) after which its process made no further call.
+    pub fn undecided(&mut self) -> Vec<(u32, Execution)> {
+        let attempts = self.all.iter_mut().zip(0..);
+        attempts.filter_map(|(known, id)| Some((id, known.attempt.take()?))).collect()
+    }
+
     /// How many are known.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -323,15 +331,4 @@ fn cpu_time(pid: u32) -> Option<u64> {
     let pid = Pid::from_raw(i32::try_from(pid).ok()?);
     let time = ClockId::pid_cpu_clock_id(pid).ok()?.now().ok()?;
     Some(micros(Duration::from(time)))
-}
-
-/// The file that a script with an interpreter is, among the arguments of the program that it became:
-/// the kernel puts its path behind the interpreter's name and at most one argument (execve(2),
-/// "Interpreter scripts").
-#[must_use]
-pub fn script_among(arguments: &[Vec<u8>], attempted: &[u8]) -> bool {
-    arguments.iter().skip(1).take(2).any(|argument| {
-        fs::canonicalize(OsStr::from_bytes(argument))
-            .is_ok_and(|path| path.as_os_str().as_bytes() == attempted)
-    })
 }
