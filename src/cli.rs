@@ -29,6 +29,7 @@ Exit codes:
 Environment:
   RUSTC_WRAPPER, build.rustc-wrapper   the wrapper you had goes on working, called by cargo-brig
   CARGO_BRIG_RUSTC_WRAPPER             that wrapper, where RUSTC_WRAPPER names cargo-brig itself
+  CARGO_BRIG_POLICY                    a policy document that takes the place of the built-in one
   CARGO_BRIG_LOG                       cargo-brig's own diagnostics on stderr: error, …, trace";
 
 /// The own verbs.

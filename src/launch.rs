@@ -15,11 +15,13 @@ use std::time::SystemTime;
 use std::{env, fs};
 
 use crate::exit;
+use crate::finding::Finding;
 use crate::instruction::Instruction;
 use crate::jail::{self, Plan};
 use crate::launcher::{self, Trailer};
+use crate::output;
 use crate::policy::resolve::{self, Private};
-use crate::policy::{Document, document, instructions};
+use crate::policy::{Document, Grants, Limit, document, instructions};
 use crate::private_dir::{self, PrivateDir};
 use crate::process::Exit;
 use crate::record::{self, Parts, Record};
@@ -138,7 +140,10 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         request.workspace,
     )?;
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
-    let document = Document::parse(document::DEFAULT_FILE, document::DEFAULT)?;
+    let document = match &settings.policy {
+        Some(path) => Document::read(path)?,
+        None => Document::parse(document::DEFAULT_FILE, document::DEFAULT)?,
+    };
     let (tmp, home) = (PrivateDir::new("tmp")?, PrivateDir::new("home")?);
     let private = Private { tmp: tmp.path(), home: home.path() };
     let grants = resolve::resolve(&document, &unit, private, settings.wrapper.as_deref())?;
@@ -152,8 +157,10 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
     let observed = record::space_for(&record)?;
     let started = SystemTime::now();
-    let outcome = supervise::supervise(plan, start, &grants, &observed, |piece| relay.feed(piece));
-    let Outcome { status, report } = match outcome {
+    let outcome = supervise::supervise(plan, start, &grants, &unit.out_dir, &observed, |piece| {
+        relay.feed(piece)
+    });
+    let Outcome { status, exceeded, report } = match outcome {
         Ok(outcome) => outcome,
         Err(supervise::Error::Stopped { signal }) => {
             return Ok(exit::Ending::Signal(signal as i32));
@@ -164,6 +171,8 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     drop((tmp, home));
 
     let exit = Exit::from(status);
+    let (outputs, outputs_dropped) = output::all_in(&unit.out_dir);
+    let findings = findings(exceeded, &report, &grants);
     let parts = Parts {
         unit: &unit,
         grants: &grants,
@@ -172,6 +181,8 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         exit,
         report: &report,
         relayed: &relayed,
+        findings: &findings,
+        outputs: (&outputs, outputs_dropped),
     };
     Record::new(parts).write(&record, observed)?;
     let run = Run {
@@ -179,6 +190,7 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         launcher: request.launcher,
         denials: denials(&report, &grants.policy, exit),
         withheld: fatal(&relayed).map(Withheld::sentence).collect(),
+        findings,
     };
     if let Some(session) = &settings.session {
         run.save(session)?;
@@ -197,6 +209,16 @@ fn denials(report: &Report, policy: &str, exit: Exit) -> Vec<String> {
         .map(|denial| denial.denial(policy))
         .chain(network.map(|attempt| attempt.denial(policy)))
         .collect()
+}
+
+/// What the script's limits had to do with its end.
+fn findings(exceeded: Option<Limit>, report: &Report, grants: &Grants) -> Vec<Finding> {
+    let met = match report {
+        Report::Ended { limits, .. } => limits.as_slice(),
+        Report::NotStarted { .. } => &[],
+    };
+    let fatal = exceeded.into_iter().map(|limit| Finding::of_limit(limit, true, grants));
+    fatal.chain(met.iter().map(|limit| Finding::of_limit(*limit, false, grants))).collect()
 }
 
 fn fatal(relayed: &Relayed) -> impl Iterator<Item = &Withheld> {
@@ -226,6 +248,10 @@ fn start_of(unit: &Unit, environment: &[(OsString, OsString)]) -> Result<Start, 
 fn verdict(run: &Run, exit: Exit) -> exit::Ending {
     let failed = exit != Exit::Code(0);
     let mut text = String::new();
+    for finding in &run.findings {
+        describe(&mut text, &run.package, &finding.message);
+    }
+    let is_ended = run.findings.iter().any(|finding| finding.fatal);
     if failed || !run.withheld.is_empty() {
         for denial in &run.denials {
             describe(&mut text, &run.package, denial);
@@ -238,6 +264,7 @@ fn verdict(run: &Run, exit: Exit) -> exit::Ending {
         eprint!("{text}");
     }
     match exit {
+        _ if is_ended => exit::Ending::Code(exit::WITHHELD),
         Exit::Signal(signal) => exit::Ending::Signal(signal),
         Exit::Code(0) if !run.withheld.is_empty() => exit::Ending::Code(exit::WITHHELD),
         Exit::Code(code) => exit::Ending::Code(code),

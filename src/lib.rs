@@ -12,6 +12,8 @@
 //!   they leave; [`tokens`]: the jobserver they share; [`access`], [`process`] and
 //!   [`network`]: what they observe
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
+//! - [`watchdog`]: what a script uses, against its limits; [`finding`]: what a person should hear of;
+//!   [`mod@output`]: what it leaves
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
 //! - [`audit`]: is every script of the build a launcher?
@@ -23,6 +25,7 @@ pub mod cli;
 pub mod config;
 pub mod digest;
 pub mod exit;
+pub mod finding;
 pub mod front;
 pub mod instruction;
 pub mod jail;
@@ -30,6 +33,7 @@ pub mod launch;
 pub mod launcher;
 pub mod network;
 pub mod orphans;
+pub mod output;
 pub mod policy;
 pub mod private_dir;
 pub mod process;
@@ -43,3 +47,4 @@ pub mod sys;
 pub mod tokens;
 pub mod unit;
 pub mod warden;
+pub mod watchdog;

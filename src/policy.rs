@@ -5,8 +5,10 @@
 pub mod document;
 pub mod grants;
 pub mod instructions;
+pub mod limits;
 pub mod pattern;
 pub mod resolve;
 
 pub use document::Document;
 pub use grants::{Grant, Grants, Right};
+pub use limits::{Limit, Limits};

@@ -12,10 +12,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::access::Access;
+use crate::finding::Finding;
 use crate::instruction::Instruction;
 use crate::jail::Enforced;
 use crate::network::Attempt;
-use crate::policy::Grants;
+use crate::output::Output;
+use crate::policy::{Grants, Limits};
 use crate::process::Exit;
 use crate::relay::Relayed;
 use crate::unit::Unit;
@@ -54,6 +56,10 @@ pub struct Record<'a> {
     denials: &'a [Access],
     denials_dropped: u64,
     network: &'a [Attempt],
+    limits: Limits,
+    findings: &'a [Finding],
+    outputs: &'a [Output],
+    outputs_dropped: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,13 +116,19 @@ pub struct Parts<'a> {
     pub report: &'a Report,
     /// What was relayed.
     pub relayed: &'a Relayed,
+    /// What a person should hear of.
+    pub findings: &'a [Finding],
+    /// What was left, and how much more of it there is.
+    pub outputs: (&'a [Output], u64),
 }
 
 impl<'a> Record<'a> {
     /// Puts a record together.
     #[must_use]
     pub fn new(parts: Parts<'a>) -> Self {
-        let Parts { unit, grants, enforced, started, exit, report, relayed } = parts;
+        let Parts { unit, grants, enforced, started, exit, report, relayed, findings, outputs } =
+            parts;
+        let (outputs, outputs_dropped) = outputs;
         let mut record = Self {
             schema: SCHEMA,
             tool: concat!("cargo-brig ", env!("CARGO_PKG_VERSION")),
@@ -164,6 +176,10 @@ impl<'a> Record<'a> {
             denials: &[],
             denials_dropped: 0,
             network: &[],
+            limits: grants.limits,
+            findings,
+            outputs,
+            outputs_dropped,
         };
         if let Report::Ended {
             wall_us,

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::Finding;
+
 /// One run of one script, as the summary needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
@@ -20,6 +22,8 @@ pub struct Run {
     pub launcher: PathBuf,
     /// Sentences about what was denied.
     pub denials: Vec<String>,
+    /// What the limits had to do with it.
+    pub findings: Vec<Finding>,
     /// Sentences about instructions that did not reach Cargo and failed the unit.
     pub withheld: Vec<String>,
 }
@@ -77,6 +81,7 @@ mod tests {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/build-script-build".into(),
             denials: Vec::new(),
+            findings: Vec::new(),
             withheld: Vec::new(),
         };
         run.save(session.path()).unwrap();

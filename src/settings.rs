@@ -16,6 +16,8 @@ pub const PREFIX: &str = "CARGO_BRIG_";
 pub const WRAPPER: &str = "CARGO_BRIG_RUSTC_WRAPPER";
 /// The directory in which a launcher says what it ran.
 pub const SESSION: &str = "CARGO_BRIG_SESSION";
+/// A policy document that takes the place of the built-in one.
+pub const POLICY: &str = "CARGO_BRIG_POLICY";
 /// Filter for the program's own diagnostics on stderr: a level (`debug`).
 pub const LOG: &str = "CARGO_BRIG_LOG";
 
@@ -60,6 +62,8 @@ pub struct Settings {
     pub wrapper: Option<OsString>,
     /// See [`SESSION`].
     pub session: Option<PathBuf>,
+    /// See [`POLICY`].
+    pub policy: Option<PathBuf>,
 }
 
 impl Settings {
@@ -70,6 +74,7 @@ impl Settings {
         Self {
             wrapper: non_empty(WRAPPER).map(OsStr::to_owned),
             session: non_empty(SESSION).map(PathBuf::from),
+            policy: non_empty(POLICY).map(PathBuf::from),
         }
     }
 }

@@ -9,7 +9,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -23,12 +25,13 @@ use nix::unistd::{Pid, pipe2};
 use crate::jail::Plan;
 use crate::jail::enter::Script;
 use crate::orphans;
-use crate::policy::Grants;
+use crate::policy::{Grants, Limit};
 use crate::relay;
 use crate::sys::{self, Fork};
 use crate::tokens::Tokens;
 use crate::unit::Jobserver;
 use crate::warden::{self, Channels, Report};
+use crate::watchdog::Watchdog;
 
 /// What is started.
 #[derive(Debug)]
@@ -86,6 +89,8 @@ pub enum Error {
 pub struct Outcome {
     /// Exit status of its first process.
     pub status: ExitStatus,
+    /// The limit for which it was ended.
+    pub exceeded: Option<Limit>,
     /// The warden's report.
     pub report: Report,
 }
@@ -108,6 +113,7 @@ pub fn supervise(
     plan: Plan,
     start: Start,
     grants: &Grants,
+    out_dir: &Path,
     observed: &File,
     mut relay: impl FnMut(&[u8]) -> Result<(), relay::Error>,
 ) -> Result<Outcome, Error> {
@@ -143,6 +149,7 @@ pub fn supervise(
         streams: [null.into(), output_of_script, errors_of_script],
         jobserver: start.jobserver,
         signal_mask,
+        limits: grants.limits,
     };
     let fork = sys::fork().map_err(|source| Error::SetUp { what: "fork", source })?;
     let warden = match fork {
@@ -156,7 +163,8 @@ pub fn supervise(
     };
     drop((script, report_of_warden, lifeline_of_warden, plan));
 
-    let streams = Streams { output, errors, report, stops, lifeline: Some(lifeline) };
+    let watchdog = Watchdog::new(grants.limits, out_dir, warden.as_raw());
+    let streams = Streams { output, errors, report, stops, lifeline: Some(lifeline), watchdog };
     let drained = streams.drain(&mut relay);
     // With the streams the lifeline is gone: the warden has no reason to stay.
     match waitpid(warden, None) {
@@ -168,14 +176,16 @@ pub fn supervise(
         let restored = tokens.restore();
         restored.map_err(|source| Error::SetUp { what: "restore the jobserver", source })?;
     }
-    let report = parse_report(&drained?).ok_or(Error::NoReport)?;
-    match report {
-        Report::NotStarted { why } => Err(Error::NotStarted { why }),
-        Report::Ended { status: None, .. } => Err(Error::NoReport),
-        Report::Ended { status: Some(status), .. } => {
-            Ok(Outcome { status: ExitStatus::from_raw(status), report })
-        }
-    }
+    let (report, exceeded) = drained?;
+    let report = parse_report(&report).ok_or(Error::NoReport)?;
+    let status = match report {
+        Report::NotStarted { why } => return Err(Error::NotStarted { why }),
+        Report::Ended { status: Some(status), .. } => status,
+        // It was ended for a limit.
+        Report::Ended { status: None, .. } if exceeded.is_some() => Signal::SIGKILL as i32,
+        Report::Ended { status: None, .. } => return Err(Error::NoReport),
+    };
+    Ok(Outcome { status: ExitStatus::from_raw(status), exceeded, report })
 }
 
 fn parse_report(bytes: &[u8]) -> Option<Report> {
@@ -188,24 +198,31 @@ struct Streams {
     report: OwnedFd,
     stops: SignalFd,
     lifeline: Option<OwnedFd>,
+    watchdog: Watchdog,
 }
 
 const OUTPUT: usize = 0;
 const REPORT: usize = 2;
 
 impl Streams {
-    /// Reads all three pipes to their ends and returns the report's bytes. After a signal or an
-    /// error the lifeline is let go, and what still comes is read and thrown away.
+    /// Reads all three pipes to their ends and returns the report's bytes, and the limit that the
+    /// script came to. After that, a signal or an error the lifeline is let go, and what still comes
+    /// is read and thrown away.
     fn drain(
         mut self,
         relay: &mut impl FnMut(&[u8]) -> Result<(), relay::Error>,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<(Vec<u8>, Option<Limit>), Error> {
         let mut report = Vec::new();
+        let mut exceeded = None;
         let mut failure: Option<Error> = None;
         let mut buffer = vec![0; 64 * 1024];
         let mut pipes = [self.output, self.errors, self.report].map(|pipe| Some(File::from(pipe)));
         while pipes.iter().any(Option::is_some) {
-            let (stopped, ready) = wait_for(&self.stops, &pipes).map_err(Error::Drain)?;
+            let until = self.watchdog.next();
+            let (stopped, ready) = wait_for(&self.stops, &pipes, until).map_err(Error::Drain)?;
+            if exceeded.is_none() {
+                exceeded = self.watchdog.look();
+            }
             if let Some(signal) = stopped {
                 failure.get_or_insert(Error::Stopped { signal });
             }
@@ -227,12 +244,15 @@ impl Streams {
                     continue;
                 }
                 let piece = &buffer[..length];
+                if index != REPORT && exceeded.is_none() {
+                    exceeded = self.watchdog.prints(length);
+                }
                 let result = match index {
                     REPORT => {
                         report.extend_from_slice(piece);
                         Ok(())
                     }
-                    _ if failure.is_some() => Ok(()),
+                    _ if failure.is_some() || exceeded.is_some() => Ok(()),
                     OUTPUT => relay(piece).map_err(Error::from),
                     _ => io::stderr().write_all(piece).map_err(Error::StandardError),
                 };
@@ -240,18 +260,19 @@ impl Streams {
                     failure.get_or_insert(error);
                 }
             }
-            if failure.is_some() {
+            if failure.is_some() || exceeded.is_some() {
                 self.lifeline = None;
             }
         }
-        failure.map_or(Ok(report), Err)
+        failure.map_or(Ok((report, exceeded)), Err)
     }
 }
 
-/// Waits until a signal to stop or something on one of the pipes has come.
+/// Waits until a signal to stop or something on one of the pipes has come, or the time has.
 fn wait_for(
     stops: &SignalFd,
     pipes: &[Option<File>; 3],
+    until: Instant,
 ) -> io::Result<(Option<Signal>, Vec<usize>)> {
     let open: Vec<(usize, &File)> = pipes
         .iter()
@@ -260,7 +281,10 @@ fn wait_for(
         .collect();
     let mut polled = vec![PollFd::new(stops.as_fd(), PollFlags::POLLIN)];
     polled.extend(open.iter().map(|(_, pipe)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
-    match poll(&mut polled, PollTimeout::NONE) {
+    let left = until.saturating_duration_since(Instant::now());
+    // A poll of less than a millisecond would be none at all.
+    let timeout = PollTimeout::try_from(left + Duration::from_millis(1));
+    match poll(&mut polled, timeout.unwrap_or(PollTimeout::MAX)) {
         Ok(_) => {}
         Err(Errno::EINTR) => return Ok((None, Vec::new())),
         Err(errno) => return Err(errno.into()),

@@ -50,7 +50,7 @@ use crate::jail::enter::{self, Script};
 use crate::jail::rule::HAND_OVER;
 use crate::network::Attempt;
 use crate::orphans;
-use crate::policy::Grants;
+use crate::policy::{Grants, Limit};
 use crate::sys::{self, Fork};
 use observe::Observer;
 use place::Procfs;
@@ -85,6 +85,8 @@ pub enum Report {
         network: Vec<Attempt>,
         /// How many further kinds of denials there were that did not fit.
         denials_dropped: u64,
+        /// Limits of its own that a process came to.
+        limits: Vec<Limit>,
         /// Why what was observed could not be written, if it could not.
         unwritten: Option<String>,
     },
@@ -234,6 +236,7 @@ fn guard(
             denials,
             denials_dropped,
             network: observer.network(),
+            limits: observer.limits_met(),
             unwritten: written.err().map(|error| error.to_string()),
         };
         end(channels, &report)

@@ -107,7 +107,8 @@ impl Summary<'_> {
     fn denied(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut denied: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for run in self.runs {
-            for sentence in run.denials.iter().chain(&run.withheld) {
+            let findings = run.findings.iter().map(|finding| &finding.message);
+            for sentence in run.denials.iter().chain(findings).chain(&run.withheld) {
                 let known = denied.entry(&run.package).or_default();
                 if !known.contains(&sentence.as_str()) {
                     known.push(sentence);
@@ -163,6 +164,7 @@ mod tests {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/a".into(),
             denials,
+            findings: Vec::new(),
             withheld: Vec::new(),
         }
     }

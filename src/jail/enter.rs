@@ -8,12 +8,15 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::unistd::{execve, setsid};
 
 use super::filter::Program;
 use super::landlock;
+use crate::policy::Limits;
 use crate::sys;
 use crate::unit::Jobserver;
 
@@ -41,6 +44,9 @@ pub enum Error {
     /// sigprocmask(2).
     #[error("cannot restore the signal mask")]
     Signals(#[source] io::Error),
+    /// setrlimit(2).
+    #[error("cannot set resource limits")]
+    Limits(#[source] io::Error),
     /// seccomp(2).
     #[error(
         "cannot install the seccomp filter with its listener \
@@ -82,6 +88,8 @@ pub struct Script {
     pub jobserver: Option<Jobserver>,
     /// The signal mask that Cargo gave us.
     pub signal_mask: SigSet,
+    /// How much each of its processes may use.
+    pub limits: Limits,
 }
 
 /// Turns the calling process, a child of the warden, into the script. Returns only on failure.
@@ -109,6 +117,7 @@ pub fn become_script(
     sys::reset_signal_dispositions();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&script.signal_mask), None)
         .map_err(|e| Error::Signals(e.into()))?;
+    limit(&script.limits).map_err(|e| Error::Limits(e.into()))?;
     let listener = sys::install_filter(filter.instructions()).map_err(Error::Filter)?;
     hand_over(listener).map_err(Error::Listener)?;
     let mut keep = vec![report.as_raw_fd()];
@@ -121,4 +130,23 @@ pub fn become_script(
         Err(errno) => Err(Error::Execute(errno.into())),
         Ok(never) => Ok(never),
     }
+}
+
+/// Lowers the calling process's limits to these, where they are higher.
+fn limit(limits: &Limits) -> Result<(), Errno> {
+    /// From the signal that a process can handle to the one that it cannot (setrlimit(2),
+    /// `RLIMIT_CPU`), in seconds.
+    const GRACE: u64 = 5;
+    let lower = |resource, most: Option<u64>, grace| {
+        let Some(most) = most else { return Ok(()) };
+        let (soft, hard) = getrlimit(resource)?;
+        setrlimit(resource, soft.min(most), hard.min(most.saturating_add(grace)))
+    };
+    lower(Resource::RLIMIT_CPU, limits.cpu_time, GRACE)?;
+    lower(Resource::RLIMIT_NOFILE, limits.open_files, 0)?;
+    lower(
+        Resource::RLIMIT_FSIZE,
+        limits.file_size.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
+        0,
+    )
 }

@@ -2,10 +2,14 @@
 //!
 //! Nothing is expanded or looked up here; see [`super::resolve`].
 
+use std::fs;
+use std::path::Path;
+
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
+use super::Limits;
 use crate::digest;
 
 /// The built-in policy, the file `policies/default.toml` of the source.
@@ -26,6 +30,8 @@ pub struct Document {
     pub files: Files,
     /// Patterns of names of variables that a script does not get.
     pub withhold: Vec<Rule>,
+    /// How much a script may use.
+    pub limits: Limits,
 }
 
 /// The path rules of a document.
@@ -70,6 +76,8 @@ struct RawDocument {
     files: RawFiles,
     #[serde(default)]
     environment: RawEnvironment,
+    #[serde(default)]
+    limits: Limits,
 }
 
 #[derive(Deserialize, Default)]
@@ -87,6 +95,21 @@ struct RawEnvironment {
 }
 
 impl Document {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// As of [`Document::parse`], or that the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let file = path.display().to_string();
+        let text = fs::read_to_string(path).map_err(|error| Error {
+            file: file.clone(),
+            line: 1,
+            column: 1,
+            message: format!("cannot be read: {error}"),
+        })?;
+        Self::parse(&file, &text)
+    }
+
     /// Parses a document; `file` is its name in messages.
     ///
     /// # Errors
@@ -114,6 +137,7 @@ impl Document {
                 write: rules(raw.files.write),
             },
             withhold: rules(raw.environment.withhold),
+            limits: raw.limits,
         })
     }
 }
@@ -160,6 +184,7 @@ mod tests {
         assert!(
             parse("name = \"x\"\n[files]\nreed = []\n").starts_with("p.toml:3:1: unknown field")
         );
+        assert!(parse("name = \"x\"\n[limits]\nwall = 1").starts_with("p.toml:3:1: unknown field"));
         assert!(parse("name = 1").starts_with("p.toml:1:8: invalid type"));
         assert!(parse("name = \"x\"\n[files]\nread = [\"a\", 2]").starts_with("p.toml:3:14: "));
     }

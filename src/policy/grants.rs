@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::pattern;
+use super::{Limits, pattern};
 
 /// What a grant lets a script do with a path and everything below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -50,6 +50,8 @@ pub struct Grants {
     pub withhold: Vec<String>,
     /// Names of the variables that were set and that it does not get.
     pub withheld: Vec<OsString>,
+    /// How much it may use.
+    pub limits: Limits,
 }
 
 impl Grants {

@@ -65,6 +65,7 @@ pub fn resolve(
         file: document.file.clone(),
         digest: document.digest.clone(),
         withhold: document.withhold.iter().map(|rule| rule.text.clone()).collect(),
+        limits: document.limits,
         ..Grants::default()
     };
     let build_dir = unit.build_dir();

@@ -149,6 +149,13 @@ impl Accesses {
         [&self.directories[entry.directory as usize], b"/".as_slice(), self.name(entry)].concat()
     }
 
+    /// Whether anything had this outcome.
+    #[must_use]
+    pub fn has(&self, outcome: Outcome) -> bool {
+        let outcome = packed(outcome);
+        self.entries.iter().any(|entry| entry.outcome == outcome)
+    }
+
     /// How many did not fit.
     #[must_use]
     pub fn dropped(&self) -> u64 {

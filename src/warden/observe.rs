@@ -12,6 +12,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::accesses::Accesses;
@@ -24,7 +25,8 @@ use super::waiting::Waiting;
 use super::{look, metadata, names, open, scripts};
 use crate::access::{Access, Kind, Outcome};
 use crate::network::Attempt;
-use crate::policy::{Grants, Right};
+use crate::policy::{Grants, Limit, Limits, Right};
+use crate::process::Exit;
 use crate::sys::{self, Answer, Notification};
 
 /// Observes one script.
@@ -62,6 +64,25 @@ impl<'a> Observer<'a> {
     #[must_use]
     pub fn network(&self) -> Vec<Attempt> {
         self.network.attempts().to_vec()
+    }
+
+    /// The limits of its own that a process came to, which the kernel kept it to.
+    pub fn limits_met(&mut self) -> Vec<Limit> {
+        let ended_by = |processes: &mut Processes, signal: Signal| {
+            processes.all().any(|process| process.exit == Some(Exit::Signal(signal as i32)))
+        };
+        let Limits { cpu_time, file_size, open_files, .. } = self.grants.limits;
+        let mut met = Vec::new();
+        if cpu_time.is_some() && ended_by(&mut self.processes, Signal::SIGXCPU) {
+            met.push(Limit::CpuTime);
+        }
+        if file_size.is_some() && ended_by(&mut self.processes, Signal::SIGXFSZ) {
+            met.push(Limit::FileSize);
+        }
+        if open_files.is_some() && self.accesses.has(Outcome::Failed(Errno::EMFILE)) {
+            met.push(Limit::OpenFiles);
+        }
+        met
     }
 
     /// Writes what was observed, as the fields of a JSON object.

@@ -222,8 +222,8 @@ impl Request {
             match open(if creates { own | place::flags(libc::O_EXCL) } else { own }) {
                 Err(Errno::EEXIST) if !self.has(libc::O_EXCL) => {
                     // A link that leads to nothing is there, and what it leads to is made.
-                    let created = place.look(true) == Err(Errno::ENOENT);
-                    (open(own)?, created)
+                    let is_missing = place.look(true) == Err(Errno::ENOENT);
+                    (open(own)?, is_missing)
                 }
                 opened => (opened?, true),
             }

@@ -1,0 +1,33 @@
+//! A finding: something that a script did and that a person should hear of.
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Grants, Limit};
+
+/// See the file's description.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Names what it is, the same in every version.
+    pub code: String,
+    /// A sentence without its subject, which is the build script.
+    pub message: String,
+    /// Whether the unit fails by it.
+    pub fatal: bool,
+}
+
+impl Finding {
+    /// A limit was reached, and the script was ended if that is `fatal`.
+    #[must_use]
+    pub fn of_limit(limit: Limit, fatal: bool, grants: &Grants) -> Self {
+        let (key, value) = (limit.key(), limit.value(&grants.limits));
+        let ended = if fatal { ", and was ended" } else { "" };
+        let policy = &grants.policy;
+        Self {
+            code: format!("limit-{key}"),
+            message: format!(
+                "came to a limit{ended}: {value} (`limits.{key}` of the policy `{policy}`)"
+            ),
+            fatal,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Outputs: what a script has left in `OUT_DIR`.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::digest;
+
+/// So many are listed.
+const KEPT: usize = 10_000;
+
+/// A file in `OUT_DIR`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Below `OUT_DIR`.
+    pub path: String,
+    /// Its length, in bytes; of a symbolic link that of what it says.
+    pub size: u64,
+    /// SHA-256 of its content, in lower-case hexadecimal digits; none of what is no regular file, or
+    /// cannot be read.
+    pub sha256: Option<String>,
+    /// Where a symbolic link leads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// All outputs, by path, and how many there are beyond those that are listed. Nothing of the script
+/// is left to change them.
+#[must_use]
+pub fn all_in(out_dir: &Path) -> (Vec<Output>, u64) {
+    let (mut outputs, mut dropped) = (Vec::new(), 0);
+    collect(out_dir, out_dir, &mut outputs, &mut dropped);
+    (outputs, dropped)
+}
+
+fn collect(root: &Path, directory: &Path, outputs: &mut Vec<Output>, dropped: &mut u64) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    for path in paths {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        if metadata.is_dir() {
+            collect(root, &path, outputs, dropped);
+            continue;
+        }
+        if outputs.len() >= KEPT {
+            *dropped += 1;
+            continue;
+        }
+        let below = path.strip_prefix(root).unwrap_or(&path);
+        outputs.push(Output {
+            path: below.to_string_lossy().into_owned(),
+            size: metadata.len(),
+            sha256: if metadata.is_file() { digest_of(&path).ok() } else { None },
+            link: fs::read_link(&path).ok().map(|to| to.to_string_lossy().into_owned()),
+        });
+    }
+}
+
+fn digest_of(path: &Path) -> io::Result<String> {
+    // A fifo that took the file's place would be waited for.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let mut file = File::options().read(true).custom_flags(flags).open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(digest::hex(&digest.finalize())),
+            length => digest.update(&buffer[..length]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_links_are_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        fs::write(dir.path().join("a/b"), "abc").unwrap();
+        std::os::unix::fs::symlink("/etc/shadow", dir.path().join("c")).unwrap();
+        let (outputs, dropped) = all_in(dir.path());
+        assert_eq!((outputs.len(), dropped), (2, 0));
+        assert_eq!((outputs[0].path.as_str(), outputs[0].size), ("a/b", 3));
+        let digest = outputs[0].sha256.as_deref().unwrap();
+        assert!(digest.starts_with("ba7816bf8f01cfea"), "{digest}");
+        assert_eq!((outputs[1].link.as_deref(), &outputs[1].sha256), (Some("/etc/shadow"), &None));
+    }
+}
