@@ -1314,6 +1314,13 @@ unsafe extern "C" {
 fn check(result: i64) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+/// Opens a file by its name in a directory that may be entered by whoever owns it.
+fn from(directory: &str, name: &str) -> io::Result<()> {
+    std::env::set_current_dir(directory)?;
+    let opened = File::open(name).map(drop);
+    std::env::set_current_dir("/").unwrap();
+    opened
+}
 fn main() {
     let mut results = String::new();
     let mut pid = unsafe { getppid() };
@@ -1327,6 +1334,16 @@ fn main() {
             ("maps", fs::read(format!("/proc/{pid}/maps")).map(drop)),
             ("descriptors", fs::read_link(format!("/proc/{pid}/fd/1")).map(drop)),
             ("program", fs::read_link(format!("/proc/{pid}/exe")).map(drop)),
+            ("descriptor", File::open(format!("/proc/{pid}/fd/0")).map(drop)),
+            ("descriptor by directory", from(&format!("/proc/{pid}/fd"), "0")),
+            ("descriptor by process", {
+                let out = std::env::var("OUT_DIR").unwrap();
+                let _ = fs::remove_file(format!("{out}/link"));
+                std::os::unix::fs::symlink(format!("/proc/{pid}/task/{pid}/fd/0"), format!("{out}/link"))
+                    .and_then(|()| File::open(format!("{out}/link")).map(drop))
+            }),
+            ("environment by directory", from(&format!("/proc/{pid}"), "environ")),
+            ("descriptor by another's directory", from(&format!("/proc/{pid}/fd"), "/proc/self/cwd/0")),
             ("priority", check(unsafe { setpriority(0, pid as u32, 19) }.into())),
         ];
         for (name, result) in attacks {
@@ -1349,7 +1366,7 @@ fn warden_and_supervisor_are_out_of_reach() {
         let output = output_in_time(&mut by_hand.jailed());
         assert!(output.status.success(), "{}", shown(&output));
         let results_in_jail = results(&by_hand.out_dir());
-        assert_eq!(results_in_jail.len(), 18);
+        assert_eq!(results_in_jail.len(), 28);
         assert_none_done(&results_in_jail);
         // Without the jail: two shells of the same user stand above it.
         let mut shell = by_hand.command(Path::new("/bin/sh"));

@@ -497,7 +497,7 @@ impl Walk {
             if self.links > MOST_LINKS {
                 return Err(Errno::ELOOP);
             }
-            if let Some(last) = self.follow(&name, &child, is_last && !must_be_directory)? {
+            if let Some(last) = self.follow(procfs, &name, &child, is_last && !must_be_directory)? {
                 return Ok(last);
             }
         }
@@ -507,12 +507,17 @@ impl Walk {
     /// Follows a link; the end of the walk, if it is a magic one that comes last.
     fn follow(
         &mut self,
+        procfs: &Procfs,
         name: &CStr,
         link: &OwnedFd,
         is_last: bool,
     ) -> Result<Option<Last>, Errno> {
         let is_of_proc = fstatfs(&self.current)?.filesystem_type() == PROC_SUPER_MAGIC;
         if is_of_proc && matches!(self.open(name, 0, NO_MAGIC_LINKS), Err(Errno::ELOOP)) {
+            // However the walk has come here: the caller may be in this directory, or another one.
+            if procfs.is_refused(&real_path(self.current.as_raw_fd())?) {
+                return Err(Errno::EACCES);
+            }
             if is_last {
                 let current = self.current.try_clone().map_err(|error| errno(&error))?;
                 return Ok(Some(Last {
