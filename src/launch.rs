@@ -22,6 +22,7 @@ use crate::launcher::{self, Trailer};
 use crate::output;
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Document, Grants, Limit, document, instructions};
+use crate::preload::{self, Preload};
 use crate::private_dir::{self, PrivateDir};
 use crate::process::Exit;
 use crate::record::{self, Parts, Record};
@@ -54,6 +55,9 @@ pub enum Error {
     /// The script's private directories.
     #[error(transparent)]
     PrivateDir(#[from] private_dir::Error),
+    /// The library that is preloaded.
+    #[error(transparent)]
+    Preload(#[from] preload::Error),
     /// What is told to the front door.
     #[error(transparent)]
     Session(#[from] session::Error),
@@ -145,11 +149,14 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         None => Document::parse(document::DEFAULT_FILE, document::DEFAULT)?,
     };
     let (tmp, home) = (PrivateDir::new("tmp")?, PrivateDir::new("home")?);
-    let private = Private { tmp: tmp.path(), home: home.path() };
+    let preload = Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?;
+    let library = preload.as_ref().map(Preload::directory);
+    let private = Private { tmp: tmp.path(), home: home.path(), library };
     let grants = resolve::resolve(&document, &unit, private, settings.wrapper.as_deref())?;
     let plan = Plan::new(&grants)?;
     let enforced = plan.enforced();
-    let start = start_of(&unit, &grants.environment)?;
+    let environment = preload.as_ref().map(|preload| preload.added_to(&grants.environment));
+    let start = start_of(&unit, environment.as_ref().unwrap_or(&grants.environment))?;
 
     let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
     let judge = |instruction: &Instruction| instructions::judge(instruction, is_withheld);
@@ -168,7 +175,7 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         Err(error) => return Err(error.into()),
     };
     let relayed = relay.finish()?;
-    drop((tmp, home));
+    drop((tmp, home, preload));
 
     let exit = Exit::from(status);
     let (outputs, outputs_dropped) = output::all_in(&unit.out_dir);

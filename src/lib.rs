@@ -11,6 +11,7 @@
 //! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`orphans`]: ending what
 //!   they leave; [`tokens`]: the jobserver they share; [`access`], [`process`] and
 //!   [`network`]: what they observe
+//! - [`preload`]: the library that tells which environment variables are asked for
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
 //! - [`watchdog`]: what a script uses, against its limits; [`finding`]: what a person should hear of;
 //!   [`mod@output`]: what it leaves
@@ -35,6 +36,7 @@ pub mod network;
 pub mod orphans;
 pub mod output;
 pub mod policy;
+pub mod preload;
 pub mod private_dir;
 pub mod process;
 pub mod record;

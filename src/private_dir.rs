@@ -1,6 +1,6 @@
 //! A directory that only this user can enter, and that goes when it is no longer needed.
 //!
-//! For a script's `TMPDIR` and `HOME`, and for the session of a `cargo brig` command.
+//! For a script's `TMPDIR` and `HOME`, for the library that is preloaded, and for the session of a `cargo brig` command.
 
 use std::fs;
 use std::io;
@@ -30,7 +30,15 @@ impl PrivateDir {
     /// # Errors
     /// If the temporary directory cannot be written.
     pub fn new(purpose: &str) -> Result<Self, Error> {
-        let template = std::env::temp_dir().join(format!("cargo-brig-{purpose}-XXXXXX"));
+        Self::new_in(&std::env::temp_dir(), purpose)
+    }
+
+    /// Makes a directory below another that only this user can enter.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub fn new_in(parent: &Path, purpose: &str) -> Result<Self, Error> {
+        let template = parent.join(format!("cargo-brig-{purpose}-XXXXXX"));
         let failed = |path: &Path, source| Error { path: path.to_owned(), source };
         let path = mkdtemp(&template).map_err(|errno| failed(&template, errno.into()))?;
         let path = fs::canonicalize(&path).map_err(|source| failed(&path, source))?;

@@ -14,6 +14,7 @@
 
 pub mod accesses;
 pub mod argument;
+pub mod asked;
 pub mod look;
 pub mod metadata;
 pub mod names;
@@ -210,6 +211,7 @@ fn guard(
         let watch = Watch { first, children, observer: &observer, waits: &waits };
         let status = watch.run(channels.lifeline.as_fd());
         let wall = started.elapsed();
+        locked(&observer).read_rest();
         let killed = end_rest(scoped);
         let why = reason(failure.as_fd())?;
         if !why.is_empty() {

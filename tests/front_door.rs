@@ -813,8 +813,9 @@ impl Wrappers {
     }
 }
 
-/// Asserts that a script was given the same variables, but for what is private to it, and for the two
-/// directories of the toolchain that programs otherwise find by `HOME`.
+/// Asserts that a script was given the same variables, but for what is private to it, for the library
+/// that is preloaded, and for the two directories of the toolchain that programs otherwise find by
+/// `HOME`.
 fn assert_same_environment(
     mut plain: BTreeMap<String, String>,
     mut jailed: BTreeMap<String, String>,
@@ -822,6 +823,8 @@ fn assert_same_environment(
     for name in ["HOME", "TMPDIR"] {
         assert_ne!(plain.remove(name), jailed.remove(name), "{name} is private to the script");
     }
+    let preload = jailed.remove("LD_PRELOAD").unwrap();
+    assert!(preload.ends_with("/libcargo_brig_asked.so"), "{preload}");
     for name in ["CARGO_HOME", "RUSTUP_HOME"] {
         if !plain.contains_key(name) {
             jailed.remove(name);

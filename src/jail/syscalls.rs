@@ -6,6 +6,8 @@
 //! table is answered with `ENOSYS`: what a newer kernel adds is refused until somebody has judged
 //! it, and libraries fall back as they do on an older kernel.
 
+use crate::preload::protocol;
+
 use super::rule::{
     ALLOW, CLONE, EXECVEAT, FCNTL, FORBID, IOCTL, IOPRIO_SET, MISSING, MKNOD, MKNODAT, NEWFSTATAT,
     NO_LANDLOCK, NOTIFY, OWN_PROCESS, PERSONALITY, PRCTL, Rule, SECCOMP, SENDMSG, SETPRIORITY,
@@ -635,6 +637,11 @@ pub const TOPICS: &[Topic] = &[
             x86_64("pause", 34, ALLOW),
             both("restart_syscall", 219, 128, ALLOW),
         ],
+    },
+    Topic {
+        // The kernel has no such call, and the warden answers what the kernel would.
+        reason: "tells the warden which environment variables are asked for",
+        calls: &[same("brig_asked", protocol::NUMBER, NOTIFY)],
     },
     Topic {
         // Without capabilities and with `no_new_privs`, these only ever give something up.

@@ -29,7 +29,7 @@ pub struct Grant {
     pub right: Right,
     /// Where: absolute, without symbolic links, existing.
     pub path: PathBuf,
-    /// Line of the rule in the policy.
+    /// Line of the rule in the policy; 0 of what comes from none.
     pub line: usize,
 }
 
@@ -46,6 +46,8 @@ pub struct Grants {
     pub files: Vec<Grant>,
     /// The environment that the script is given.
     pub environment: Vec<(OsString, OsString)>,
+    /// The library that is preloaded, which tells what of it is asked for.
+    pub library: Option<PathBuf>,
     /// Patterns of names of variables that it does not get.
     pub withhold: Vec<String>,
     /// Names of the variables that were set and that it does not get.

@@ -9,6 +9,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::document::{Document, Rule};
 use super::grants::{Grant, Grants, Right};
+use crate::preload::protocol::FILE_NAME;
 use crate::settings;
 use crate::unit::{Jobserver, Unit};
 
@@ -47,6 +48,8 @@ pub struct Private<'a> {
     pub tmp: &'a Path,
     /// The script's `HOME`: empty. The user's own is not even mentioned to it.
     pub home: &'a Path,
+    /// Holds the library that is preloaded, if there is one.
+    pub library: Option<&'a Path>,
 }
 
 /// Resolves what `document` grants to `unit`, which is given the directories `private`.
@@ -64,6 +67,7 @@ pub fn resolve(
         policy: document.name.clone(),
         file: document.file.clone(),
         digest: document.digest.clone(),
+        library: private.library.map(|directory| directory.join(FILE_NAME)),
         withhold: document.withhold.iter().map(|rule| rule.text.clone()).collect(),
         limits: document.limits,
         ..Grants::default()
@@ -89,6 +93,9 @@ pub fn resolve(
             }
         }
     }
+    // Every program of the script's loads it, whatever its policy says.
+    let grant = |path: &Path| Grant { right: Right::Execute, path: path.to_owned(), line: 0 };
+    grants.files.extend(private.library.map(grant));
     grants.files.sort_by(|a, b| (&a.path, a.right, a.line).cmp(&(&b.path, b.right, b.line)));
     grants.files.dedup_by(|a, b| a.path == b.path && a.right == b.right);
     environment(unit, private, users_wrapper, &mut grants);
@@ -288,7 +295,7 @@ mod tests {
     fn grants_of(fixture: &Fixture) -> Grants {
         let document = Document::parse(DEFAULT_FILE, DEFAULT).unwrap();
         let path = fixture.dir.path().join("workspace");
-        let private = Private { tmp: &path, home: &path };
+        let private = Private { tmp: &path, home: &path, library: None };
         resolve(&document, &fixture.unit, private, None).unwrap()
     }
 
@@ -298,7 +305,7 @@ mod tests {
         let document = Document::parse(DEFAULT_FILE, DEFAULT).unwrap();
         let tmp = fixture.dir.path().join("tmp");
         fs::create_dir(&tmp).unwrap();
-        let private = Private { tmp: &tmp, home: &tmp };
+        let private = Private { tmp: &tmp, home: &tmp, library: None };
         let grants = resolve(&document, &fixture.unit, private, None).unwrap();
         let root = fixture.unit.workspace.clone().unwrap();
         assert!(grants.covers(Right::Read, &root.join("Cargo.toml")));
@@ -338,7 +345,7 @@ mod tests {
         for rule in ["{nowhere}", "relative", "{tmp}x"] {
             let text = format!("name = \"x\"\n[files]\nread = [\"{rule}\"]");
             let document = Document::parse("p.toml", &text).unwrap();
-            let private = Private { tmp: Path::new("/"), home: Path::new("/") };
+            let private = Private { tmp: Path::new("/"), home: Path::new("/"), library: None };
             let error = resolve(&document, &fixture.unit, private, None).unwrap_err();
             assert!(error.to_string().starts_with("p.toml:3: "), "{error}");
         }

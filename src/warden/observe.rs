@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 
 use super::accesses::Accesses;
 use super::argument::{self, PathAt};
+use super::asked::Asked;
 use super::names::Use;
 use super::network::Network;
 use super::place::{self, Place, Procfs};
@@ -26,6 +27,7 @@ use super::{look, metadata, names, open, scripts};
 use crate::access::{Access, Kind, Outcome};
 use crate::network::Attempt;
 use crate::policy::{Grants, Limit, Limits, Right};
+use crate::preload::protocol;
 use crate::process::Exit;
 use crate::sys::{self, Answer, Notification};
 
@@ -37,6 +39,7 @@ pub struct Observer<'a> {
     grants: &'a Grants,
     accesses: Accesses,
     network: Network,
+    asked: Asked<'a>,
     /// See [`Processes`].
     pub processes: Processes,
 }
@@ -51,7 +54,8 @@ impl<'a> Observer<'a> {
         processes: Processes,
     ) -> Self {
         let (accesses, network) = (Accesses::default(), Network::default());
-        Self { listener, procfs, grants, accesses, network, processes }
+        let asked = Asked::new(grants);
+        Self { listener, procfs, grants, accesses, network, asked, processes }
     }
 
     /// What was denied, and how much more there is of that.
@@ -98,13 +102,21 @@ impl<'a> Observer<'a> {
             out.write_all(if number == 0 { b"\n" } else { b",\n" })?;
             serde_json::to_writer(&mut *out, process)?;
         }
-        write!(out, "],\n\"accesses_dropped\": {},\n\"accesses\": ", self.accesses.dropped())?;
+        out.write_all(b"],\n\"environment\": ")?;
+        self.asked.write(out, &mut self.processes)?;
+        write!(out, ",\n\"accesses_dropped\": {},\n\"accesses\": ", self.accesses.dropped())?;
         self.accesses.write(out)
+    }
+
+    /// Reads what processes still have to tell, before they are killed.
+    pub fn read_rest(&mut self) {
+        self.asked.read_rest(&mut self.processes);
     }
 
     /// Carries out or judges one call, notes it, and answers it; or gives back what has to wait.
     pub fn notified(&mut self, call: &Notification) -> Option<Box<Waiting>> {
         let process = self.processes.of(call.pid);
+        self.asked.meets(process, &self.processes);
         self.note_executed(process, call.pid);
         if let Some(request) = open::Request::of(call) {
             return match request.perform(call, &self.procfs) {
@@ -159,7 +171,12 @@ impl<'a> Observer<'a> {
         match call.number {
             libc::SYS_execve => self.attempt(call, process, PathAt(None, 0)),
             libc::SYS_execveat => self.attempt(call, process, PathAt(Some(0), 1)),
+            TOLD => {
+                self.asked.told(call, process, &self.processes);
+                return Answer::Fail(Errno::ENOSYS);
+            }
             libc::SYS_exit_group => {
+                self.asked.ends(call.pid, process);
                 self.processes.exits(call.pid, argument::descriptor(call.arguments[0]));
             }
             _ => {}
@@ -215,6 +232,13 @@ impl<'a> Observer<'a> {
     pub fn note(&mut self, call: &Notification, uses: &[Use], errno: Option<Errno>) {
         let process = self.processes.of(call.pid);
         for Use { kind, path } in uses {
+            if self.asked.is_library(path) {
+                if errno.is_none() {
+                    self.asked.meets(process, &self.processes);
+                    self.asked.loads(process);
+                }
+                continue;
+            }
             let outcome = self.judged(*kind, path, errno);
             self.add(*kind, path, outcome, process);
         }
@@ -242,6 +266,7 @@ impl<'a> Observer<'a> {
 
     /// Notes what is about to be executed. Which program it becomes is seen at its next call.
     fn attempt(&mut self, call: &Notification, process: u32, at: PathAt) {
+        self.asked.read(call.pid, process);
         let Ok(place) = Place::of(call, at) else { return };
         let flags = place::flags(libc::O_PATH | libc::O_CLOEXEC);
         let found = place.open(&self.procfs, flags, 0);
@@ -264,6 +289,7 @@ impl<'a> Observer<'a> {
         let Some((program, name)) = program else {
             return self.not_executed(process, &attempt);
         };
+        self.asked.executed(process, &program, self.processes.is_dynamic(process));
         let name = name.filter(|_| program != attempt.path);
         let scripts = name
             .map(|name| scripts::between(&self.procfs, thread, name, &program))
@@ -316,6 +342,9 @@ impl Drop for Here {
         sched_setaffinity(self.thread, &self.before).ok();
     }
 }
+
+/// The library's own call.
+const TOLD: i64 = protocol::NUMBER as i64;
 
 fn outcome(errno: Option<Errno>) -> Outcome {
     match errno {

@@ -55,6 +55,8 @@ struct Known {
 struct Image {
     program: Vec<u8>,
     random: u64,
+    /// Where the kernel has put its interpreter (`AT_BASE`); 0 if it has none.
+    interpreter: u64,
     /// Where the kernel has put the path that execve(2) was called with (`AT_EXECFN`).
     name: u64,
 }
@@ -95,6 +97,7 @@ fn link(pid: u32, name: &str) -> Vec<u8> {
 }
 
 fn image_of(pid: u32) -> Image {
+    const AT_BASE: u64 = 7;
     const AT_RANDOM: u64 = 25;
     const AT_EXECFN: u64 = 31;
     let vector = fs::read(format!("/proc/{pid}/auxv")).unwrap_or_default();
@@ -103,7 +106,12 @@ fn image_of(pid: u32) -> Image {
         let pair = vector.chunks_exact(16).find(|pair| word(&pair[..8]) == key);
         pair.map_or(0, |pair| word(&pair[8..]))
     };
-    Image { program: link(pid, "exe"), random: value(AT_RANDOM), name: value(AT_EXECFN) }
+    Image {
+        program: link(pid, "exe"),
+        interpreter: value(AT_BASE),
+        random: value(AT_RANDOM),
+        name: value(AT_EXECFN),
+    }
 }
 
 fn arguments_of(pid: u32) -> Vec<Vec<u8>> {
@@ -201,6 +209,27 @@ impl Processes {
     #[must_use]
     pub fn pid(&self, id: u32) -> u32 {
         self.all[id as usize].process.pid
+    }
+
+    /// The process that a process comes from, if that is known.
+    #[must_use]
+    pub fn parent(&self, id: u32) -> Option<u32> {
+        self.all.get(id as usize)?.process.parent
+    }
+
+    /// Whether a process's program has an interpreter (ld.so(8)): without one it is linked statically,
+    /// or is the interpreter itself.
+    #[must_use]
+    pub fn is_dynamic(&self, id: u32) -> bool {
+        self.all[id as usize].image.interpreter != 0
+    }
+
+    /// The processes of whose ends nothing is known, with the kernel's numbers for them.
+    pub fn living(&mut self) -> Vec<(u32, u32)> {
+        self.note_ends();
+        let living = self.all.iter().map(|known| &known.process);
+        let living = living.filter(|process| process.exit.is_none());
+        living.map(|process| (process.id, process.pid)).collect()
     }
 
     /// Notes an execve(2) that is about to happen.

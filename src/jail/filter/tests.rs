@@ -120,7 +120,18 @@ fn around(rule: &Rule) -> Vec<[u64; 6]> {
 fn program_agrees_with_the_table() {
     for architecture in BOTH {
         let program = compile_for(architecture);
-        let edges = [0x4000_0000, 0x4000_003b, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+        let own = crate::preload::protocol::NUMBER;
+        let edges = [
+            own - 1,
+            own,
+            own + 1,
+            own | 0x4000_0000,
+            0x4000_0000,
+            0x4000_003b,
+            0x7fff_ffff,
+            0x8000_0000,
+            u32::MAX,
+        ];
         for number in (0..1024).chain(edges) {
             let rule =
                 find(architecture, number).map_or(Rule::Always(ENOSYS), |(_, call)| call.rule);
