@@ -592,6 +592,25 @@ pub fn look(directory: RawFd, path: &CStr, flags: i32) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// Writes bytes into another process's memory (`process_vm_writev(2)`), and says how many.
+///
+/// # Errors
+/// `EFAULT` if nothing can be written there, `ESRCH` if the process is gone, `EPERM`.
+pub fn write_memory(pid: u32, address: u64, bytes: &[u8]) -> Result<usize, Errno> {
+    let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+    let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let address = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
+    let remote = libc::iovec {
+        iov_base: std::ptr::with_exposed_provenance_mut(address),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: `local` describes `bytes`, which is only read; `remote` is only written in the other
+    // process, and checked there by the kernel.
+    let written =
+        unsafe { libc::process_vm_writev(pid, &raw const local, 1, &raw const remote, 1, 0) };
+    Errno::result(written).map(|written| usize::try_from(written).unwrap_or(0))
+}
+
 /// Sets an extended attribute of what a path leads to (setxattr(2)).
 ///
 /// # Errors

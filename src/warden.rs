@@ -23,6 +23,7 @@ pub mod observe;
 pub mod open;
 pub mod place;
 pub mod processes;
+pub mod real_path;
 pub mod scripts;
 pub mod waiting;
 

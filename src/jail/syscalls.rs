@@ -640,8 +640,11 @@ pub const TOPICS: &[Topic] = &[
     },
     Topic {
         // The kernel has no such call, and the warden answers what the kernel would.
-        reason: "tells the warden which environment variables are asked for",
-        calls: &[same("brig_asked", protocol::NUMBER, NOTIFY)],
+        reason: "is the preloaded library's way to the warden",
+        calls: &[
+            same("brig_asked", protocol::NUMBER, NOTIFY),
+            same("brig_real_path", protocol::REAL_PATH, NOTIFY),
+        ],
     },
     Topic {
         // Without capabilities and with `no_new_privs`, these only ever give something up.

@@ -10,6 +10,7 @@
 #![no_builtins]
 
 mod protocol;
+mod real_path;
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
@@ -142,9 +143,9 @@ const MADVISE: usize = 28;
 #[cfg(target_arch = "aarch64")]
 const MADVISE: usize = 233;
 
-/// One of the two calls that are made here, neither of which writes to memory.
+/// A call that reads and writes no more memory than its arguments say.
 #[cfg(target_arch = "x86_64")]
-fn system_call(number: usize, first: usize, second: usize, third: usize) -> isize {
+pub(crate) fn system_call(number: usize, first: usize, second: usize, third: usize) -> isize {
     let result;
     // SAFETY: the kernel keeps all registers but rax, rcx and r11 (syscall(2)).
     unsafe {
@@ -162,9 +163,9 @@ fn system_call(number: usize, first: usize, second: usize, third: usize) -> isiz
     result
 }
 
-/// One of the two calls that are made here, neither of which writes to memory.
+/// A call that reads and writes no more memory than its arguments say.
 #[cfg(target_arch = "aarch64")]
-fn system_call(number: usize, first: usize, second: usize, third: usize) -> isize {
+pub(crate) fn system_call(number: usize, first: usize, second: usize, third: usize) -> isize {
     let result;
     // SAFETY: the kernel keeps all registers but x0 (syscall(2)).
     unsafe {

@@ -9,6 +9,12 @@
 /// The number of the system call: no kernel has it, and it is none of x32's (bit 30). Its arguments
 /// are the book's address, [`SIZE`] and [`VERSION`].
 pub const NUMBER: u32 = 0x6272_6967 & 0x3fff_ffff;
+/// The number of a second one, by which the library asks for a real path: arguments are the path's
+/// address, that of the space for it, and [`PATH_MAX`]. It fails as realpath(3) does, and with
+/// `ENOSYS` where the C library has to find the path itself.
+pub const REAL_PATH: u32 = NUMBER + 1;
+/// The longest path, its NUL included (limits.h).
+pub const PATH_MAX: usize = 4096;
 /// Of the layout below.
 pub const VERSION: u64 = 1;
 /// The library's file name, by which it knows itself in `LD_PRELOAD`.

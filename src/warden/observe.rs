@@ -23,7 +23,7 @@ use super::network::Network;
 use super::place::{self, Place, Procfs};
 use super::processes::{Executed, Execution, Processes};
 use super::waiting::Waiting;
-use super::{look, metadata, names, open, scripts};
+use super::{look, metadata, names, open, real_path, scripts};
 use crate::access::{Access, Kind, Outcome};
 use crate::network::Attempt;
 use crate::policy::{Grants, Limit, Limits, Right};
@@ -171,6 +171,7 @@ impl<'a> Observer<'a> {
         match call.number {
             libc::SYS_execve => self.attempt(call, process, PathAt(None, 0)),
             libc::SYS_execveat => self.attempt(call, process, PathAt(Some(0), 1)),
+            REAL_PATH => return self.real_path(call, process),
             TOLD => {
                 self.asked.told(call, process, &self.processes);
                 return Answer::Fail(Errno::ENOSYS);
@@ -242,6 +243,16 @@ impl<'a> Observer<'a> {
             let outcome = self.judged(*kind, path, errno);
             self.add(*kind, path, outcome, process);
         }
+    }
+
+    fn real_path(&mut self, call: &Notification, process: u32) -> Answer {
+        let (path, result) = real_path::answer(call, &self.procfs);
+        if let Some(path) = path
+            && result != Err(Errno::ENOSYS)
+        {
+            self.add(Kind::ReadLink, &path, outcome(result.err()), process);
+        }
+        result.map_or_else(Answer::Fail, |()| Answer::Done)
     }
 
     fn change(
@@ -344,6 +355,8 @@ impl Drop for Here {
 }
 
 /// The library's own call.
+const REAL_PATH: i64 = protocol::REAL_PATH as i64;
+/// See above.
 const TOLD: i64 = protocol::NUMBER as i64;
 
 fn outcome(errno: Option<Errno>) -> Outcome {
