@@ -32,9 +32,9 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// A sentence for a person.
+    /// What was tried, for a person.
     #[must_use]
-    pub fn denial(&self, policy: &str) -> String {
+    pub fn tried(&self) -> String {
         let mut text = match (&self.host, &self.address) {
             (Some(host), _) => format!("tried to look up the host name `{}`", printable(host)),
             (None, Some(address)) => {
@@ -56,7 +56,14 @@ impl Attempt {
         if self.count > 1 {
             write!(text, " ({} times)", self.count).expect("a String takes it all");
         }
-        format!("{text}: the policy `{policy}` gives build scripts no network and no sockets")
+        text
+    }
+
+    /// A sentence for a person, with the reason.
+    #[must_use]
+    pub fn denial(&self, policy: &str) -> String {
+        let tried = self.tried();
+        format!("{tried}: the policy `{policy}` gives build scripts no network and no sockets")
     }
 
     /// Whether a person should be told even though the script went on. Name services and the like
