@@ -7,6 +7,7 @@ pub mod grants;
 pub mod instructions;
 pub mod limits;
 pub mod pattern;
+pub mod placeholders;
 pub mod resolve;
 
 pub use document::Document;
