@@ -90,15 +90,57 @@ fn profile_dirs(root: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
+/// The directories in a build directory that hold an `OUT_DIR` of this package, or of any, and what
+/// is written beside it: `PROFILE/build/PACKAGE-HASH`, and in the newer layout
+/// `PROFILE/build/PACKAGE/HASH`. Without an `OUT_DIR` in them they can be something else.
+///
+/// # Errors
+/// If a directory is there and cannot be read.
+pub fn run_dirs(root: &Path, package: Option<&str>) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for profile_dir in profile_dirs(root)? {
+        for directory in entries(&profile_dir.join("build"))? {
+            let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let is_meant = package.is_none_or(|package| {
+                name.strip_prefix(package).is_some_and(|rest| {
+                    rest.is_empty() || rest.strip_prefix('-').is_some_and(is_hash)
+                })
+            });
+            if !is_meant {
+                continue;
+            }
+            found.extend(entries(&directory)?.into_iter().filter(|inner| {
+                inner.file_name().and_then(|name| name.to_str()).is_some_and(is_hash)
+            }));
+            found.push(directory);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a compiled script was part of the last jailed build: [`Audit::begin`] removes the links of
+/// all others. In the newer layout there are no links, and this is false.
+#[must_use]
+pub fn is_of_last_build(script: &Path) -> bool {
+    let beside = script.parent().and_then(|directory| entries(directory).ok());
+    beside.unwrap_or_default().iter().any(|path| is_link(path))
+}
+
+/// Whether a file is the link of a script that Cargo runs.
+fn is_link(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+        (name.starts_with("build-script-") || name.starts_with("metabuild-"))
+            && !name.contains('.')
+            && path.is_file()
+    })
+}
+
 fn scripts_in(profile_dir: &Path) -> Result<Vec<ScriptFile>, Error> {
     let mut scripts = Vec::new();
     for package in entries(&profile_dir.join("build"))? {
         for path in entries(&package)? {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let is_link = (name.starts_with("build-script-") || name.starts_with("metabuild-"))
-                && !name.contains('.')
-                && path.is_file();
-            if is_link {
+            if is_link(&path) {
                 scripts.push(ScriptFile::Link(path));
                 continue;
             }

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const ABOUT: &str = "Run Cargo with every build script in a Landlock and seccomp jail";
 const HELP: &str = "\
@@ -18,6 +19,8 @@ Examples:
                                     the same without the summary and the audit
   cargo brig exec -- ./build-script-build
                                     one build script, with the environment as it is
+  cargo brig show                   the build scripts that were run here, one a line
+  cargo brig show openssl-sys       what the script of one package did
 
 Each run leaves a record, `brig.json`, beside its OUT_DIR.
 
@@ -36,6 +39,7 @@ Environment:
 #[derive(Debug, Parser)]
 #[command(name = "cargo brig", bin_name = "cargo brig", version, about = ABOUT, after_help = HELP)]
 #[command(override_usage = "cargo brig [+toolchain] <CARGO COMMAND> [ARGUMENTS]…\n       \
+                            cargo brig show [PACKAGE] [OPTIONS]\n       \
                             cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…")]
 pub struct Cli {
     /// What to do.
@@ -59,6 +63,93 @@ pub enum Verb {
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         command: Vec<OsString>,
     },
+    /// Show what the build scripts of a workspace did, by the records of their last runs
+    #[command(after_help = "\
+Without PACKAGE there is one line for each run.
+
+A build directory can hold several runs of one package's script, for other profiles, targets, features
+or compilers, old ones too. Shown is the newest for each version, target and profile; `--all` shows
+the others as well.
+
+Paths are shortened by the placeholders of policies. Under each denial is the rule that would allow
+it, as a line of a policy; several rules with the same key have to be put into one list.
+
+Exit codes:
+  0 shown, 2 usage, 4 a record is missing, damaged or of another schema, or the workspace is not known")]
+    Show(Show),
+}
+
+/// The arguments of `cargo brig show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The package whose build script's runs are shown in full: `name` or `name@version`
+    #[arg(value_name = "PACKAGE")]
+    pub package: Option<PackageSpec>,
+    /// For a person, or as the records are, in an array, each with the additional field `path`
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub format: Format,
+    /// Shorten no list, also list what was not found, and show older runs
+    #[arg(long)]
+    pub all: bool,
+    /// The directory that the build was told to write to
+    #[arg(long, value_name = "DIR")]
+    pub target_dir: Option<PathBuf>,
+    /// The workspace's or a package's Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+}
+
+/// How records are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text.
+    Human,
+    /// The records.
+    Json,
+}
+
+/// Which package is meant, as in `cargo build -p`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageSpec {
+    /// Its name.
+    pub name: String,
+    /// Its version, or the beginning of it.
+    pub version: Option<String>,
+}
+
+/// Not the name of a package.
+#[derive(Debug, thiserror::Error)]
+#[error("write `name` or `name@version`")]
+pub struct NoPackageSpec;
+
+impl FromStr for PackageSpec {
+    type Err = NoPackageSpec;
+
+    fn from_str(text: &str) -> Result<Self, NoPackageSpec> {
+        let (name, version) = match text.split_once('@') {
+            Some((name, version)) => (name, Some(version.to_owned())),
+            None => (text, None),
+        };
+        let is_name = |name: &str| {
+            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+        };
+        if !is_name(name) || version.as_deref() == Some("") {
+            return Err(NoPackageSpec);
+        }
+        Ok(Self { name: name.to_owned(), version })
+    }
+}
+
+impl PackageSpec {
+    /// Whether a version is meant: `1.2` stands for `1.2.0` and `1.2.7`, as for Cargo.
+    #[must_use]
+    pub fn is_version(&self, version: &str) -> bool {
+        self.version.as_deref().is_none_or(|wanted| {
+            version.strip_prefix(wanted).is_some_and(|rest| {
+                rest.is_empty() || (rest.starts_with('.') && wanted.split('.').count() < 3)
+            })
+        })
+    }
 }
 
 /// Whether these arguments, after `cargo brig`, are for us and not for Cargo.
@@ -66,7 +157,7 @@ pub enum Verb {
 pub fn is_own(arguments: &[OsString]) -> bool {
     match arguments.first().and_then(|first| first.to_str()) {
         None => arguments.is_empty(),
-        Some(first) => ["exec", "--help", "-h", "--version", "-V"].contains(&first),
+        Some(first) => ["exec", "show", "--help", "-h", "--version", "-V"].contains(&first),
     }
 }
 
@@ -83,7 +174,19 @@ mod tests {
     #[test]
     fn cargo_commands_are_not_ours() {
         let own = |text: &str| is_own(&[OsString::from(text)]);
-        assert!(own("exec") && own("--help") && own("-V") && is_own(&[]));
+        assert!(own("exec") && own("show") && own("--help") && own("-V") && is_own(&[]));
         assert!(!own("build") && !own("+nightly") && !own("help") && !own("-q"));
+    }
+
+    #[test]
+    fn packages_are_named_as_for_cargo() {
+        let spec = |text: &str| text.parse::<PackageSpec>().unwrap();
+        assert!(spec("openssl-sys").is_version("0.9.1"));
+        assert!(spec("a@1").is_version("1.2.3") && spec("a@1.2").is_version("1.2.3"));
+        assert!(spec("a@1.2.3").is_version("1.2.3") && !spec("a@1.2").is_version("1.20.3"));
+        assert!(!spec("a@1.2.3").is_version("1.2.3-rc.1"));
+        for text in ["", "@1", "a@", "../x", "a b"] {
+            assert!(text.parse::<PackageSpec>().is_err(), "{text}");
+        }
     }
 }

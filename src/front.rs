@@ -260,7 +260,7 @@ fn wait(mut cargo: Command) -> Result<ExitStatus, Error> {
 
 /// The directories in which Cargo will build, the target directory first. None if Cargo cannot tell,
 /// as for `cargo install` outside of a package: then only what the launchers say is known.
-fn build_roots(command_line: &CommandLine, directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn build_roots(command_line: &CommandLine, directory: &Path) -> Vec<PathBuf> {
     let Some(metadata) = metadata(command_line, &["--no-deps"]) else {
         return Vec::new();
     };
@@ -280,7 +280,7 @@ fn build_roots(command_line: &CommandLine, directory: &Path) -> Vec<PathBuf> {
 }
 
 /// What `cargo metadata` says; none if it fails, for which Cargo will give the reason itself.
-fn metadata(command_line: &CommandLine, options: &[&str]) -> Option<Value> {
+pub(crate) fn metadata(command_line: &CommandLine, options: &[&str]) -> Option<Value> {
     let output = command_line
         .cargo()
         .args(command_line.global())

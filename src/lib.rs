@@ -17,6 +17,7 @@
 //!   [`mod@output`]: what it leaves
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
+//! - [`stored`]: a record as it is read back; [`show`]: what a person is told of it
 //! - [`audit`]: is every script of the build a launcher?
 //! - [`exit`]: exit codes; [`digest`]: how digests are written; [`sys`]: system calls, the only unsafe code
 
@@ -44,6 +45,8 @@ pub mod relay;
 pub mod session;
 pub mod settings;
 pub mod shim;
+pub mod show;
+pub mod stored;
 pub mod supervise;
 pub mod sys;
 pub mod tokens;

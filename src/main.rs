@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use cargo_brig::exit::{self, Ending};
 use cargo_brig::launch::{self, Request, explain};
-use cargo_brig::{cli, front, launcher, settings, shim};
+use cargo_brig::{cli, front, launcher, settings, shim, show};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -64,7 +64,10 @@ fn own_verb(arguments: &[OsString]) -> ExitCode {
     let arguments: Vec<OsString> = std::iter::once(name).chain(arguments.iter().cloned()).collect();
     let arguments =
         if arguments.len() == 1 { vec![arguments[0].clone(), "--help".into()] } else { arguments };
-    let cli::Verb::Exec { record, command } = cli::Cli::parse_from(arguments).verb;
+    let (record, command) = match cli::Cli::parse_from(arguments).verb {
+        cli::Verb::Show(arguments) => return show::run(&arguments).into_code(),
+        cli::Verb::Exec { record, command } => (record, command),
+    };
     let ending = require_static().and_then(|()| {
         let (program, rest) = command.split_first().ok_or("no program is named")?;
         Ok(launch::run(Request::of_program(Path::new(program), rest, record))?)

@@ -1,0 +1,446 @@
+//! One record for a person: first what was wrong, then what the script did.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::page::Page;
+use super::quantity::{bytes, counted, duration, exit, memory, moment};
+use super::{groups, processes, rule};
+use crate::access::Kind;
+use crate::policy::Document;
+use crate::policy::document::{DEFAULT, DEFAULT_FILE};
+use crate::policy::placeholders::Placeholders;
+use crate::stored::{Environment, Stored, StoredAccess, StoredOutcome, StoredUnit, Text};
+use crate::unit::Unit;
+
+/// So many lines has a section, unless all are wanted.
+const SHOWN: usize = 40;
+
+/// The report on one record, which was read from `path`.
+pub fn render(page: &mut Page, stored: &Stored<'_>, path: &Path, all: bool) {
+    let known = Placeholders::of(&unit(&stored.unit));
+    let report = Report { stored, known, all, accesses: Accesses::sort(stored) };
+    report.title(page, path);
+    report.denials(page);
+    report.findings(page);
+    report.network(page);
+    report.read(page);
+    report.missing(page);
+    report.changed(page);
+    report.executed(page);
+    report.environment(page);
+    report.outputs(page);
+    report.processes(page);
+    report.totals(page);
+    report.enforced(page);
+}
+
+/// The recorded unit, with this program's own environment: what `{home}` and the like stand for is
+/// not recorded.
+fn unit(stored: &StoredUnit<'_>) -> Unit {
+    let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.to_string());
+    Unit {
+        package: stored.package.to_string(),
+        version: stored.version.to_string(),
+        manifest_dir: PathBuf::from(&*stored.manifest_dir),
+        out_dir: PathBuf::from(&*stored.out_dir),
+        links: None,
+        target: text(&stored.target),
+        host: text(&stored.host),
+        profile: text(&stored.profile),
+        workspace: text(&stored.workspace).map(PathBuf::from),
+        script: PathBuf::from(&*stored.script),
+        arguments: Vec::<OsString>::new(),
+        variables: std::env::vars_os().collect(),
+        jobserver: None,
+    }
+}
+
+/// The allowed and the missing, by what was done. The others are in the record's denials, or are
+/// counted by their errors.
+#[derive(Default)]
+struct Accesses<'r> {
+    read: Vec<&'r str>,
+    written: Vec<&'r str>,
+    created: Vec<&'r str>,
+    removed: Vec<&'r str>,
+    renamed: Vec<&'r str>,
+    changed: Vec<&'r str>,
+    executed: Vec<&'r str>,
+    missing: Vec<&'r str>,
+    failed: BTreeMap<&'r str, u64>,
+}
+
+impl<'r> Accesses<'r> {
+    fn sort(stored: &'r Stored<'_>) -> Self {
+        let mut sorted = Self::default();
+        for access in &stored.accesses {
+            let path = &*access.path;
+            match &access.outcome {
+                StoredOutcome::Denied => {}
+                StoredOutcome::NotFound => sorted.missing.push(path),
+                StoredOutcome::Failed(error) => *sorted.failed.entry(error).or_default() += 1,
+                StoredOutcome::Allowed => match access.kind {
+                    Kind::Read => sorted.read.push(path),
+                    Kind::Write => sorted.written.push(path),
+                    Kind::Create => sorted.created.push(path),
+                    Kind::Remove => sorted.removed.push(path),
+                    Kind::Rename | Kind::Link => sorted.renamed.push(path),
+                    Kind::Execute => sorted.executed.push(path),
+                    Kind::SetMode | Kind::SetOwner | Kind::SetTimes | Kind::SetAttribute => {
+                        sorted.changed.push(path);
+                    }
+                    Kind::List | Kind::Stat | Kind::ReadLink => {}
+                },
+            }
+        }
+        // They are by path, and differ in kind or outcome.
+        for paths in [&mut sorted.missing, &mut sorted.renamed, &mut sorted.changed] {
+            paths.dedup();
+        }
+        sorted
+    }
+}
+
+/// The system's directories, which the built-in policy names by their paths.
+fn system() -> Vec<String> {
+    let Ok(document) = Document::parse(DEFAULT_FILE, DEFAULT) else { return Vec::new() };
+    let files = document.files;
+    let rules = files.read.into_iter().chain(files.execute).map(|rule| rule.text);
+    rules.filter(|rule| rule.starts_with('/')).collect()
+}
+
+fn is_below(path: &str, directories: &[String]) -> bool {
+    directories.iter().any(|directory| {
+        path.strip_prefix(directory.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+struct Report<'r> {
+    stored: &'r Stored<'r>,
+    known: Placeholders,
+    all: bool,
+    accesses: Accesses<'r>,
+}
+
+impl Report<'_> {
+    fn title(&self, page: &mut Page, path: &Path) {
+        let Stored { unit, policy, .. } = self.stored;
+        page.title(&format!("{} v{}", &*unit.package, &*unit.version));
+        let mut facts = vec![moment(self.stored.started)];
+        facts.extend(unit.profile.as_deref().map(str::to_owned));
+        facts.extend(unit.target.as_deref().map(str::to_owned));
+        facts.push(exit(self.stored.exit));
+        facts.push(format!("policy `{}`", &*policy.name));
+        page.line(2, &facts.join(", "));
+        page.dim(2, &path.to_string_lossy());
+    }
+
+    /// A list that is not longer than a person reads.
+    fn list<'l>(&self, page: &mut Page, lines: impl ExactSizeIterator<Item = &'l str>) {
+        let count = lines.len();
+        let shown = if self.all { count } else { SHOWN };
+        for line in lines.take(shown) {
+            page.line(2, line);
+        }
+        if let Some(more) = count.checked_sub(shown).filter(|more| *more > 0) {
+            page.line(2, &format!("… and {more} more (`--all` shows them)"));
+        }
+    }
+
+    fn shortened(&self, paths: &[&str]) -> Vec<String> {
+        paths.iter().map(|path| self.known.shorten(path).into_owned()).collect()
+    }
+
+    fn paths(&self, page: &mut Page, heading: &str, paths: &[&str]) {
+        if paths.is_empty() {
+            return;
+        }
+        page.heading(&format!("{heading} ({})", counted(paths.len() as u64, "path")));
+        let shortened = self.shortened(paths);
+        for line in groups::lines(shortened.iter().map(String::as_str), self.all) {
+            page.line(2, &line);
+        }
+    }
+
+    fn denials(&self, page: &mut Page) {
+        let Stored { denials, denials_dropped, .. } = self.stored;
+        if denials.is_empty() {
+            return;
+        }
+        page.warning(&format!("Denied ({})", denials.len() as u64 + denials_dropped));
+        // Those that one rule would allow, together, where the first of them was.
+        let mut by_rule: Vec<(Result<String, &str>, Vec<&StoredAccess<'_>>)> = Vec::new();
+        let mut places: BTreeMap<Result<String, &str>, usize> = BTreeMap::new();
+        for denial in denials {
+            let rule = rule::allowing(denial, &self.known);
+            let place = *places.entry(rule.clone()).or_insert_with(|| {
+                by_rule.push((rule, Vec::new()));
+                by_rule.len() - 1
+            });
+            by_rule[place].1.push(denial);
+        }
+        let mut shown = 0;
+        for (rule, denials) in &by_rule {
+            if shown >= SHOWN && !self.all {
+                break;
+            }
+            let take = if self.all { denials.len() } else { SHOWN - shown };
+            for denial in denials.iter().take(take) {
+                page.line(2, &self.denial(denial));
+            }
+            shown += denials.len().min(take);
+            match rule {
+                Ok(rule) => page.rule(6, rule),
+                Err(reason) => page.dim(6, reason),
+            }
+        }
+        let more = (denials.len() - shown) as u64;
+        if more > 0 {
+            page.line(2, &format!("… and {more} more (`--all` shows them)"));
+        }
+        if *denials_dropped > 0 {
+            page.line(2, &format!("… and {denials_dropped} more, among the record's accesses"));
+        }
+    }
+
+    fn denial(&self, denial: &StoredAccess<'_>) -> String {
+        let path = self.known.shorten(&denial.path);
+        let times = times(denial.count);
+        // The script itself needs no name.
+        let by = processes::name(&self.stored.processes, denial.process)
+            .filter(|_| denial.process > 0)
+            .map(|name| format!(", by `{name}`"))
+            .unwrap_or_default();
+        format!("{} {path}{times}{by}", denial.kind.verb())
+    }
+
+    fn findings(&self, page: &mut Page) {
+        let Stored { findings, withheld_instructions, .. } = self.stored;
+        if !findings.is_empty() {
+            page.warning(&format!("Findings ({})", findings.len()));
+            let lines: Vec<String> = findings
+                .iter()
+                .map(|finding| format!("{}: {}", &*finding.code, &*finding.message))
+                .collect();
+            self.list(page, lines.iter().map(String::as_str));
+        }
+        if !withheld_instructions.is_empty() {
+            page.warning(&format!("Not told to Cargo ({})", withheld_instructions.len()));
+            let lines: Vec<String> = withheld_instructions
+                .iter()
+                .map(|withheld| format!("`{}`: {}", &*withheld.line, &*withheld.reason))
+                .collect();
+            self.list(page, lines.iter().map(String::as_str));
+        }
+    }
+
+    fn network(&self, page: &mut Page) {
+        let attempts = &self.stored.network;
+        if attempts.is_empty() {
+            return;
+        }
+        let lines: Vec<String> = attempts
+            .iter()
+            .map(|attempt| format!("{}: {}", attempt.tried(), attempt.outcome))
+            .collect();
+        page.warning(&format!("Network and sockets ({})", attempts.len()));
+        self.list(page, lines.iter().map(String::as_str));
+    }
+
+    fn read(&self, page: &mut Page) {
+        let system = system();
+        let (mut own, mut usual, mut other) = (0_u64, 0_u64, Vec::new());
+        for path in &self.accesses.read {
+            match self.known.split(path).map(|(placeholder, _)| placeholder) {
+                Some("{package}" | "{out-dir}" | "{tmp}" | "{empty-home}" | "{script}") => own += 1,
+                Some("{toolchain}") => usual += 1,
+                None if is_below(path, &system) => usual += 1,
+                _ => other.push(*path),
+            }
+        }
+        page.heading(&format!("Read ({})", counted(self.accesses.read.len() as u64, "file")));
+        let shortened = self.shortened(&other);
+        for line in groups::lines(shortened.iter().map(String::as_str), self.all) {
+            page.line(2, &line);
+        }
+        let besides = format!(
+            "{own} in its package, OUT_DIR and TMPDIR, {usual} of the system and the toolchain"
+        );
+        page.dim(2, &besides);
+    }
+
+    fn missing(&self, page: &mut Page) {
+        let missing = &self.accesses.missing;
+        if self.all {
+            self.paths(page, "Looked for and not found", missing);
+        } else if !missing.is_empty() {
+            let count = counted(missing.len() as u64, "path");
+            page.heading(&format!("Looked for and not found ({count}; `--all` lists them)"));
+        }
+    }
+
+    fn changed(&self, page: &mut Page) {
+        let Accesses { created, written, removed, renamed, changed, failed, .. } = &self.accesses;
+        self.paths(page, "Created", created);
+        self.paths(page, "Wrote", written);
+        self.paths(page, "Removed", removed);
+        self.paths(page, "Renamed or linked", renamed);
+        self.paths(page, "Changed the mode, owner, times or an attribute", changed);
+        if !failed.is_empty() {
+            let errors: Vec<String> =
+                failed.iter().map(|(error, count)| format!("{error} {count}")).collect();
+            page.heading("Failed for other reasons");
+            page.line(2, &errors.join(", "));
+        }
+        if self.stored.accesses_dropped > 0 {
+            let more = counted(self.stored.accesses_dropped, "use");
+            page.warning(&format!("{more} of further paths did not fit into the record"));
+        }
+    }
+
+    fn executed(&self, page: &mut Page) {
+        self.paths(page, "Executed", &self.accesses.executed);
+    }
+
+    fn environment(&self, page: &mut Page) {
+        let withheld = &self.stored.withheld_variables;
+        let Some(Environment { given, asked, unseen }) = &self.stored.environment else {
+            if !withheld.is_empty() {
+                page.heading("Environment");
+                page.line(2, &format!("withheld: {}", joined(withheld.iter())));
+            }
+            return;
+        };
+        page.heading("Environment");
+        for (state, words) in [
+            ("withheld", "asked for, and withheld"),
+            ("absent", "asked for, and not set"),
+            ("given", "asked for, and given"),
+        ] {
+            let names: Vec<&Text<'_>> =
+                asked.iter().filter(|asked| &*asked.state == state).map(|a| &a.name).collect();
+            self.names(page, words, &names);
+        }
+        let is_asked = |name: &&Text<'_>| asked.iter().any(|asked| asked.name == **name);
+        let rest: Vec<&Text<'_>> = withheld.iter().filter(|name| !is_asked(name)).collect();
+        self.names(page, "withheld, and not asked for", &rest);
+        page.dim(2, &format!("it had {}", counted(given.len() as u64, "variable")));
+        for unseen in unseen.iter().take(if self.all { unseen.len() } else { SHOWN }) {
+            let name = processes::name(&self.stored.processes, unseen.process).unwrap_or("?");
+            let reason = &*unseen.reason;
+            page.dim(2, &format!("what `{name}` asked for was not seen: {reason}"));
+        }
+    }
+
+    /// Names on one line, or with `all` each on its own.
+    fn names(&self, page: &mut Page, words: &str, names: &[&Text<'_>]) {
+        if names.is_empty() {
+            return;
+        }
+        if self.all {
+            page.line(2, &format!("{words}:"));
+            for name in names {
+                page.line(4, name);
+            }
+        } else {
+            page.line(2, &format!("{words}: {}", joined(names.iter().copied())));
+        }
+    }
+
+    fn outputs(&self, page: &mut Page) {
+        let Some(outputs) = &self.stored.outputs else { return };
+        let count = outputs.len() as u64 + self.stored.outputs_dropped;
+        let size: u64 = outputs.iter().map(|output| output.size).fold(0, u64::saturating_add);
+        page.heading(&format!("Left in OUT_DIR ({}, {})", counted(count, "file"), bytes(size)));
+        let lines: Vec<String> = outputs
+            .iter()
+            .map(|output| {
+                let digest = output.sha256.as_deref().unwrap_or_default();
+                let digest: String = digest.chars().take(if self.all { 64 } else { 12 }).collect();
+                format!("{}  {}  {digest}", &*output.path, bytes(output.size))
+            })
+            .collect();
+        self.list(page, lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().into_iter());
+        if self.stored.outputs_dropped > 0 {
+            let more = self.stored.outputs_dropped;
+            page.line(2, &format!("… and {more} more, which the record does not name"));
+        }
+    }
+
+    fn processes(&self, page: &mut Page) {
+        let all = &self.stored.processes;
+        if all.is_empty() {
+            return;
+        }
+        page.heading(&format!("Processes ({})", all.len()));
+        processes::render(page, all, &self.known, self.all);
+    }
+
+    fn totals(&self, page: &mut Page) {
+        let stored = self.stored;
+        page.heading("Totals");
+        page.line(
+            2,
+            &format!(
+                "{}, CPU {} (system {}), {} in the largest process",
+                duration(stored.wall_us),
+                duration(stored.user_us.saturating_add(stored.system_us)),
+                duration(stored.system_us),
+                memory(stored.peak_rss_kib)
+            ),
+        );
+        let mut facts = vec![counted(stored.instruction_count, "instruction") + " told to Cargo"];
+        if stored.killed > 0 {
+            facts.push(format!("processes left at its end, and killed: {}", stored.killed));
+        }
+        page.line(2, &facts.join(", "));
+    }
+
+    fn enforced(&self, page: &mut Page) {
+        let Stored { policy, enforced, limits, .. } = self.stored;
+        page.heading("Enforced");
+        let digest: String = policy.sha256.chars().take(12).collect();
+        page.line(2, &format!("policy `{}` of {} ({digest})", &*policy.name, &*policy.file));
+        let landlock = &enforced.landlock;
+        page.line(
+            2,
+            &format!(
+                "Landlock ABI {}: {} on files, {} on the network; scopes: {}",
+                landlock.abi,
+                counted(landlock.files.len() as u64, "right"),
+                counted(landlock.network.len() as u64, "right"),
+                if landlock.scopes.is_empty() {
+                    "none".to_owned()
+                } else {
+                    joined(landlock.scopes.iter())
+                }
+            ),
+        );
+        let filter = counted(enforced.seccomp_instructions, "instruction");
+        let mut facts = vec![format!("seccomp filter of {filter}")];
+        for (is_so, words) in [
+            (enforced.no_new_privs, "no new privileges"),
+            (enforced.capabilities_dropped, "no capabilities"),
+            (enforced.descriptors_closed, "no inherited descriptors"),
+        ] {
+            facts.push(if is_so { words.to_owned() } else { format!("NOT {words}") });
+        }
+        page.line(2, &facts.join(", "));
+        if !limits.is_empty() {
+            let limits: Vec<String> =
+                limits.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            page.line(2, &format!("limits: {}", limits.join(", ")));
+        }
+    }
+}
+
+fn times(count: u64) -> String {
+    if count > 1 { format!(" ({count} times)") } else { String::new() }
+}
+
+fn joined<'t>(names: impl Iterator<Item = &'t Text<'t>>) -> String {
+    names.map(|name| &**name).collect::<Vec<_>>().join(", ")
+}

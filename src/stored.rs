@@ -1,0 +1,356 @@
+//! A record as it is read back: the fields of [`crate::record`], borrowed from the file's text.
+//!
+//! A record may hold a hundred thousand accesses, so nothing is copied that has no escape in it, and
+//! [`Brief`], which is all that a list of runs needs, skips them. Fields that a later cargo-brig adds
+//! are ignored; those that an earlier one did not have are empty. What is read was written by
+//! cargo-brig, but the names in it are a script's: who prints them makes them printable.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::access::Kind;
+use crate::network::Attempt;
+use crate::process::{Exit, Process};
+
+/// A string of the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What every record of any schema has: which one it is, and who wrote it.
+#[derive(Debug, Deserialize)]
+pub struct Head<'a> {
+    /// See [`crate::record::SCHEMA`].
+    pub schema: u32,
+    /// The program's name and version.
+    #[serde(borrow, default)]
+    pub tool: Text<'a>,
+}
+
+/// Which build script was run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StoredUnit<'a> {
+    /// The package's name.
+    #[serde(borrow)]
+    pub package: Text<'a>,
+    /// Its version.
+    #[serde(borrow)]
+    pub version: Text<'a>,
+    /// The package's directory.
+    #[serde(borrow)]
+    pub manifest_dir: Text<'a>,
+    /// `OUT_DIR`.
+    #[serde(borrow)]
+    pub out_dir: Text<'a>,
+    /// The compiled script.
+    #[serde(borrow)]
+    pub script: Text<'a>,
+    /// The workspace that the package belongs to.
+    #[serde(borrow)]
+    pub workspace: Option<Text<'a>>,
+    /// `TARGET`.
+    #[serde(borrow)]
+    pub target: Option<Text<'a>>,
+    /// `HOST`.
+    #[serde(borrow)]
+    pub host: Option<Text<'a>>,
+    /// `PROFILE`.
+    #[serde(borrow)]
+    pub profile: Option<Text<'a>>,
+}
+
+/// As much of a record as a line about it needs.
+#[derive(Debug, Deserialize)]
+pub struct Brief<'a> {
+    /// Who was run.
+    #[serde(borrow)]
+    pub unit: StoredUnit<'a>,
+    /// Seconds since 1970.
+    pub started: u64,
+    /// How the script ended.
+    pub exit: Exit,
+    /// What the jail refused.
+    #[serde(borrow)]
+    pub denials: Vec<StoredAccess<'a>>,
+    /// How many more of those there were.
+    #[serde(default)]
+    pub denials_dropped: u64,
+    /// What it tried to reach.
+    #[serde(default)]
+    pub network: Vec<Attempt>,
+    /// What it ran.
+    #[serde(default)]
+    pub processes: Vec<Process>,
+    /// What it left in `OUT_DIR`; none if the record does not say.
+    #[serde(borrow)]
+    pub outputs: Option<Vec<Output<'a>>>,
+    /// How many more of those there are.
+    #[serde(default)]
+    pub outputs_dropped: u64,
+}
+
+/// A whole record.
+#[derive(Debug, Deserialize)]
+pub struct Stored<'a> {
+    /// Who was run.
+    #[serde(borrow)]
+    pub unit: StoredUnit<'a>,
+    /// What it was allowed.
+    #[serde(borrow)]
+    pub policy: StoredPolicy<'a>,
+    /// What was enforced.
+    #[serde(borrow)]
+    pub enforced: Enforced<'a>,
+    /// Limits by name, with their values.
+    #[serde(default)]
+    pub limits: BTreeMap<String, Value>,
+    /// What was found besides denials.
+    #[serde(borrow, default)]
+    pub findings: Vec<Finding<'a>>,
+    /// Seconds since 1970.
+    pub started: u64,
+    /// How the script ended.
+    pub exit: Exit,
+    /// Time, in microseconds.
+    pub wall_us: u64,
+    /// Time in user mode, in microseconds.
+    pub user_us: u64,
+    /// Time in the kernel, in microseconds.
+    pub system_us: u64,
+    /// Memory of the largest process, in KiB.
+    pub peak_rss_kib: u64,
+    /// Processes that were left at the end.
+    #[serde(default)]
+    pub killed: u64,
+    /// How many instructions Cargo was given.
+    #[serde(default)]
+    pub instruction_count: u64,
+    /// Those that it was not given.
+    #[serde(borrow, default)]
+    pub withheld_instructions: Vec<Withheld<'a>>,
+    /// Names of variables that the script was not given.
+    #[serde(borrow, default)]
+    pub withheld_variables: Vec<Text<'a>>,
+    /// What the jail refused.
+    #[serde(borrow)]
+    pub denials: Vec<StoredAccess<'a>>,
+    /// How many more of those there were.
+    #[serde(default)]
+    pub denials_dropped: u64,
+    /// What it tried to reach.
+    #[serde(default)]
+    pub network: Vec<Attempt>,
+    /// What it ran.
+    #[serde(default)]
+    pub processes: Vec<Process>,
+    /// Every use of a path.
+    #[serde(borrow, default)]
+    pub accesses: Vec<StoredAccess<'a>>,
+    /// How many more of those there were.
+    #[serde(default)]
+    pub accesses_dropped: u64,
+    /// What it left in `OUT_DIR`; none if the record does not say.
+    #[serde(borrow)]
+    pub outputs: Option<Vec<Output<'a>>>,
+    /// How many more of those there are.
+    #[serde(default)]
+    pub outputs_dropped: u64,
+    /// Which variables it asked for; none if the record does not say.
+    #[serde(borrow)]
+    pub environment: Option<Environment<'a>>,
+}
+
+/// The policy of a run.
+#[derive(Debug, Deserialize)]
+pub struct StoredPolicy<'a> {
+    /// Its name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// Its file.
+    #[serde(borrow)]
+    pub file: Text<'a>,
+    /// The file's digest.
+    #[serde(borrow)]
+    pub sha256: Text<'a>,
+}
+
+/// What was enforced.
+#[derive(Debug, Deserialize)]
+pub struct Enforced<'a> {
+    /// Landlock's part.
+    #[serde(borrow)]
+    pub landlock: Landlock<'a>,
+    /// Length of the seccomp filter.
+    pub seccomp_instructions: u64,
+    /// See `jail::Enforced`.
+    pub no_new_privs: bool,
+    /// See `jail::Enforced`.
+    pub capabilities_dropped: bool,
+    /// See `jail::Enforced`.
+    pub descriptors_closed: bool,
+}
+
+/// What Landlock enforced.
+#[derive(Debug, Deserialize)]
+pub struct Landlock<'a> {
+    /// The kernel's ABI.
+    pub abi: i32,
+    /// File-system rights that needed a rule.
+    #[serde(borrow)]
+    pub files: Vec<Text<'a>>,
+    /// Network rights that needed a rule.
+    #[serde(borrow)]
+    pub network: Vec<Text<'a>>,
+    /// What could not be reached outside.
+    #[serde(borrow)]
+    pub scopes: Vec<Text<'a>>,
+}
+
+/// Something that was found besides denials.
+#[derive(Debug, Deserialize)]
+pub struct Finding<'a> {
+    /// What kind of finding.
+    #[serde(borrow)]
+    pub code: Text<'a>,
+    /// A sentence.
+    #[serde(borrow)]
+    pub message: Text<'a>,
+}
+
+/// An instruction that Cargo was not given.
+#[derive(Debug, Deserialize)]
+pub struct Withheld<'a> {
+    /// What the script printed.
+    #[serde(borrow)]
+    pub line: Text<'a>,
+    /// Why it was withheld.
+    #[serde(borrow)]
+    pub reason: Text<'a>,
+}
+
+/// A file that the script left in `OUT_DIR`.
+#[derive(Debug, Deserialize)]
+pub struct Output<'a> {
+    /// Relative to `OUT_DIR`.
+    #[serde(borrow)]
+    pub path: Text<'a>,
+    /// In bytes.
+    #[serde(default)]
+    pub size: u64,
+    /// Digest of its content.
+    #[serde(borrow, default)]
+    pub sha256: Option<Text<'a>>,
+}
+
+/// The environment that the script had, and what it asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Environment<'a> {
+    /// Names of the variables that it had.
+    #[serde(borrow)]
+    pub given: Vec<Text<'a>>,
+    /// Those that it asked for.
+    #[serde(borrow)]
+    pub asked: Vec<Asked<'a>>,
+    /// Processes of which that cannot be told.
+    #[serde(borrow)]
+    pub unseen: Vec<Unseen<'a>>,
+}
+
+/// A variable that was asked for.
+#[derive(Debug, Deserialize)]
+pub struct Asked<'a> {
+    /// Its name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// `given`, `absent` or `withheld`.
+    #[serde(borrow)]
+    pub state: Text<'a>,
+}
+
+/// A process of which it cannot be told what it asked for.
+#[derive(Debug, Deserialize)]
+pub struct Unseen<'a> {
+    /// Its place in the record's list.
+    pub process: u32,
+    /// Why.
+    #[serde(borrow)]
+    pub reason: Text<'a>,
+}
+
+/// One use of a path.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StoredAccess<'a> {
+    /// What was done.
+    pub kind: Kind,
+    /// Absolute.
+    #[serde(borrow)]
+    pub path: Text<'a>,
+    /// The path's bytes, where it is not UTF-8.
+    #[serde(borrow, default)]
+    pub path_hex: Option<Text<'a>>,
+    /// What came of it.
+    pub outcome: StoredOutcome,
+    /// How often.
+    pub count: u64,
+    /// The first process that did it.
+    pub process: u32,
+}
+
+/// As [`crate::access::Outcome`], with an error's name left as it is: to look up its number is slow,
+/// and nobody here needs it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StoredOutcome {
+    /// It was done.
+    Allowed,
+    /// The jail refused it.
+    Denied,
+    /// There is nothing of that name.
+    NotFound,
+    /// It failed, by this error.
+    Failed(String),
+}
+
+impl<'de> Deserialize<'de> for StoredOutcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::deserialize(deserializer)?;
+        Ok(match &*text {
+            "allowed" => Self::Allowed,
+            "denied" => Self::Denied,
+            "not-found" => Self::NotFound,
+            error => Self::Failed(error.to_owned()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_is_borrowed_unless_it_has_escapes() {
+        let text = r#"[
+{"kind":"read","path":"/é/x y","outcome":"allowed","count":2,"process":0,"later":[1]},
+{"kind":"set-mode","path":"/a\nb","outcome":"EEXIST","count":1,"process":1},
+{"kind":"stat","path":"/\ufffd","path_hex":"2fff","outcome":"not-found","count":1,"process":1}
+]"#;
+        let accesses: Vec<StoredAccess> = serde_json::from_str(text).unwrap();
+        assert!(matches!(accesses[0].path.0, Cow::Borrowed("/é/x y")));
+        assert!(matches!(&accesses[1].path.0, Cow::Owned(path) if path == "/a\nb"));
+        assert_eq!(accesses[1].outcome, StoredOutcome::Failed("EEXIST".to_owned()));
+        assert_eq!(accesses[2].outcome, StoredOutcome::NotFound);
+        assert_eq!(accesses[2].path_hex.as_deref(), Some("2fff"));
+    }
+}
