@@ -194,18 +194,28 @@ impl Access {
     }
 }
 
-/// Escapes control characters, so that a name cannot steer the terminal or forge a line.
+/// Escapes control characters and invisible ones, so that a name cannot steer the terminal, forge a
+/// line or show in another order than it has.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if character.is_control() || is_invisible(character) {
             printable.extend(character.escape_default());
         } else {
             printable.push(character);
         }
     }
     printable
+}
+
+/// Characters that show nothing and change what is shown beside them (Unicode, general category Cf,
+/// and the separators of lines and paragraphs).
+#[must_use]
+pub fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -227,6 +237,12 @@ mod tests {
             "tried to create `/home/x\\n/y` (2 times): no `files.write` rule of the policy \
              `default` covers it"
         );
+    }
+
+    #[test]
+    fn a_printed_name_steers_nothing() {
+        assert_eq!(printable("a\x1b[2J\u{9b}b\r"), "a\\u{1b}[2J\\u{9b}b\\r");
+        assert_eq!(printable("\u{202e}txt.\u{200b}é 漢"), "\\u{202e}txt.\\u{200b}é 漢");
     }
 
     #[test]

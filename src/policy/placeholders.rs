@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use crate::access::is_invisible;
 use crate::unit::Unit;
 
 /// What stands for which directory, for one unit.
@@ -118,14 +119,6 @@ pub fn toml_string(text: &str) -> String {
     }
     string.push('"');
     string
-}
-
-/// Characters that show nothing and change what is shown beside them (Unicode, general category Cf,
-/// and the separators of lines and paragraphs).
-fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
