@@ -99,6 +99,44 @@ fn the_denials_read_as_they_are_printed() {
     }
 }
 
+/// A text with each number as `0`, and the plurals of words after them cut.
+fn without_numbers(text: &str) -> String {
+    let mut result = String::new();
+    for character in text.chars() {
+        match character {
+            '0'..='9' if result.ends_with('0') => {}
+            '0'..='9' => result.push('0'),
+            _ => result.push(character),
+        }
+    }
+    result.replace("0.0 ms", "0 ms").replace("0.0 s", "0 s").replace("0 s,", "0 ms,")
+}
+
+#[test]
+fn a_shown_record_looks_as_it_does_there() {
+    let script = "use std::{env, fs, net};
+        fn main() {
+            let _ = fs::read(\"/etc/shadow\");
+            let _ = fs::write(\"/tmp/x\", \"\");
+            let _ = net::TcpStream::connect(\"192.0.2.1:443\");
+            fs::read(\"Cargo.toml\").unwrap();
+            fs::write(env::var(\"OUT_DIR\").unwrap() + \"/words.rs\", \"\").unwrap();
+        }";
+    let project = Project::with_script("curious", script);
+    let manifest = fs::read_to_string(project.root.join("Cargo.toml")).unwrap();
+    project.write("Cargo.toml", &manifest.replace("1.2.3", "0.1.0"));
+    succeed(&mut project.brig(&["build"]));
+    let output = succeed(&mut project.brig(&["show", "curious"]));
+    let shown = without_numbers(&String::from_utf8(output.stdout).unwrap());
+    let (_, told) = README.split_once("$ cargo brig show curious\n").unwrap();
+    let (told, _) = told.split_once("```").unwrap();
+    let mut rest = shown.lines();
+    for line in told.lines().filter(|line| line.trim() != "…") {
+        let line = without_numbers(line);
+        assert!(rest.any(|candidate| candidate == line), "`{line}` is not (there) in\n{shown}");
+    }
+}
+
 #[test]
 fn the_fields_of_a_record_are_those_that_it_has() {
     let project = Project::with_script("quiet", "fn main() {}");

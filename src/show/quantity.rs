@@ -99,7 +99,7 @@ mod tests {
         assert_eq!((bytes(1), bytes(1023)), ("1 byte".to_owned(), "1023 bytes".to_owned()));
         assert_eq!(
             (memory(2024), bytes(u64::MAX)),
-            ("1.9 MiB".to_owned(), "16777216.0 TiB".into())
+            ("1.9 MiB".to_owned(), "16777215.9 TiB".into())
         );
         assert_eq!(exit(Exit::Signal(9)), "killed by SIGKILL");
         assert_eq!(short_exit(Exit::Signal(99)), "signal 99");
