@@ -113,7 +113,7 @@ pub struct Stored<'a> {
     /// What was enforced.
     #[serde(borrow)]
     pub enforced: Enforced<'a>,
-    /// Limits by name, with their values.
+    /// Limits by name, with their values; null is no limit.
     #[serde(default)]
     pub limits: BTreeMap<String, Value>,
     /// What was found besides denials.
@@ -252,6 +252,9 @@ pub struct Output<'a> {
     /// Digest of its content.
     #[serde(borrow, default)]
     pub sha256: Option<Text<'a>>,
+    /// Where it leads, if it is a symbolic link.
+    #[serde(borrow, default)]
+    pub link: Option<Text<'a>>,
 }
 
 /// The environment that the script had, and what it asked for.

@@ -360,10 +360,15 @@ impl Report<'_> {
             .map(|output| {
                 let digest = output.sha256.as_deref().unwrap_or_default();
                 let digest: String = digest.chars().take(if self.all { 64 } else { 12 }).collect();
-                format!("{}  {}  {digest}", &*output.path, bytes(output.size))
+                let leads = output.link.as_ref().map(|link| format!("→ {}", &**link));
+                let what = leads.unwrap_or(digest);
+                format!("{}  {}  {what}", &*output.path, bytes(output.size))
             })
             .collect();
-        self.list(page, lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().into_iter());
+        self.list(
+            page,
+            lines.iter().map(|line| line.trim_end_matches(' ')).collect::<Vec<_>>().into_iter(),
+        );
         if self.stored.outputs_dropped > 0 {
             let more = self.stored.outputs_dropped;
             page.line(2, &format!("… and {more} more, which the record does not name"));
@@ -429,9 +434,12 @@ impl Report<'_> {
             facts.push(if is_so { words.to_owned() } else { format!("NOT {words}") });
         }
         page.line(2, &facts.join(", "));
+        let limits: Vec<String> = limits
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
         if !limits.is_empty() {
-            let limits: Vec<String> =
-                limits.iter().map(|(name, value)| format!("{name} {value}")).collect();
             page.line(2, &format!("limits: {}", limits.join(", ")));
         }
     }
