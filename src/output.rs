@@ -12,6 +12,9 @@ use crate::digest;
 
 /// So many are listed.
 const KEPT: usize = 10_000;
+/// So many bytes are digested in all. A file's length costs a script nothing: a hole takes no space, and
+/// a further name none either.
+const DIGESTED: u64 = 4 << 30;
 
 /// A file in `OUT_DIR`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +23,8 @@ pub struct Output {
     pub path: String,
     /// Its length, in bytes; of a symbolic link that of what it says.
     pub size: u64,
-    /// SHA-256 of its content, in lower-case hexadecimal digits; none of what is no regular file, or
-    /// cannot be read.
+    /// SHA-256 of its content, in lower-case hexadecimal digits; none of what is no regular file,
+    /// cannot be read, or is beyond the 4 GiB that are digested of all.
     pub sha256: Option<String>,
     /// Where a symbolic link leads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,29 +36,37 @@ pub struct Output {
 #[must_use]
 pub fn all_in(out_dir: &Path) -> (Vec<Output>, u64) {
     let (mut outputs, mut dropped) = (Vec::new(), 0);
-    collect(out_dir, out_dir, &mut outputs, &mut dropped);
+    collect(out_dir, out_dir, &mut outputs, &mut dropped, &mut { DIGESTED });
     (outputs, dropped)
 }
 
-fn collect(root: &Path, directory: &Path, outputs: &mut Vec<Output>, dropped: &mut u64) {
+fn collect(
+    root: &Path,
+    directory: &Path,
+    outputs: &mut Vec<Output>,
+    dropped: &mut u64,
+    left: &mut u64,
+) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
     paths.sort_unstable();
     for path in paths {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {
-            collect(root, &path, outputs, dropped);
+            collect(root, &path, outputs, dropped, left);
             continue;
         }
         if outputs.len() >= KEPT {
             *dropped += 1;
             continue;
         }
+        let rest = left.checked_sub(metadata.len()).filter(|_| metadata.is_file());
+        *left = rest.unwrap_or(*left);
         let below = path.strip_prefix(root).unwrap_or(&path);
         outputs.push(Output {
             path: below.to_string_lossy().into_owned(),
             size: metadata.len(),
-            sha256: if metadata.is_file() { digest_of(&path).ok() } else { None },
+            sha256: rest.and_then(|_| digest_of(&path).ok()),
             link: fs::read_link(&path).ok().map(|to| to.to_string_lossy().into_owned()),
         });
     }
@@ -91,5 +102,15 @@ mod tests {
         let digest = outputs[0].sha256.as_deref().unwrap();
         assert!(digest.starts_with("ba7816bf8f01cfea"), "{digest}");
         assert_eq!((outputs[1].link.as_deref(), &outputs[1].sha256), (Some("/etc/shadow"), &None));
+    }
+
+    #[test]
+    fn a_hole_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        File::create(dir.path().join("a")).unwrap().set_len(1 << 40).unwrap();
+        fs::write(dir.path().join("b"), "abc").unwrap();
+        let (outputs, _) = all_in(dir.path());
+        assert_eq!((outputs[0].size, outputs[0].sha256.as_deref()), (1 << 40, None));
+        assert!(outputs[1].sha256.is_some());
     }
 }
