@@ -37,7 +37,9 @@ pub fn path(thread: u32, address: u64) -> Result<CString, Errno> {
 /// # Errors
 /// `ESRCH` if the thread is gone or there is no such field.
 pub fn status(thread: u32, field: &str) -> Result<String, Errno> {
-    let text = fs::read_to_string(format!("/proc/{thread}/status")).map_err(|_| Errno::ESRCH)?;
+    let text = fs::read(format!("/proc/{thread}/status")).map_err(|_| Errno::ESRCH)?;
+    // A thread's name is any bytes, and one that is cut at 15 often ends within a character.
+    let text = String::from_utf8_lossy(&text);
     let value = text.lines().find_map(|line| line.strip_prefix(field)).ok_or(Errno::ESRCH)?;
     Ok(value.trim().to_owned())
 }
