@@ -16,6 +16,8 @@ use crate::digest;
 
 /// So many different accesses are kept; further ones are only counted.
 const KEPT: u32 = 1_000_000;
+/// So many bytes of names and of directories are kept, too.
+const BYTES: usize = 512 << 20;
 /// So many denials are told to a person.
 const DENIALS: usize = 1000;
 
@@ -24,6 +26,7 @@ const DENIALS: usize = 1000;
 pub struct Accesses {
     directories: Vec<Box<[u8]>>,
     directory_table: HashTable<u32>,
+    directory_bytes: usize,
     /// All names, one after the other.
     names: Vec<u8>,
     entries: Vec<Entry>,
@@ -94,7 +97,10 @@ impl Accesses {
     /// Counts one use of an absolute path.
     pub fn add(&mut self, kind: Kind, path: &[u8], outcome: Outcome, process: u32) {
         let (directory, name) = split(path);
-        let directory = self.directory(directory);
+        let Some(directory) = self.directory(directory) else {
+            self.dropped += 1;
+            return;
+        };
         let outcome = packed(outcome);
         let hash = self.hasher.hash_one((directory, name, kind, outcome));
         let same = |index: &u32| {
@@ -111,7 +117,7 @@ impl Accesses {
         }
         let place = u32::try_from(self.names.len());
         let length = u16::try_from(name.len());
-        let index = u32::try_from(self.entries.len()).ok().filter(|index| *index < KEPT);
+        let index = u32::try_from(self.entries.len()).ok().filter(|_| !self.is_full());
         let (Ok(place), Ok(length), Some(index)) = (place, length, index) else {
             self.dropped += 1;
             return;
@@ -126,19 +132,29 @@ impl Accesses {
         });
     }
 
-    fn directory(&mut self, path: &[u8]) -> u32 {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= KEPT as usize || self.names.len() + self.directory_bytes >= BYTES
+    }
+
+    /// The number of a directory; none if it is a new one and there is no room for what is in it.
+    fn directory(&mut self, path: &[u8]) -> Option<u32> {
+        let is_full = self.is_full();
         let Self { directories, directory_table, hasher, .. } = self;
         let hash = hasher.hash_one(path);
         if let Some(index) =
             directory_table.find(hash, |index| *directories[*index as usize] == *path)
         {
-            return *index;
+            return Some(*index);
         }
-        let index = u32::try_from(directories.len()).expect("a directory for each access at most");
+        if is_full {
+            return None;
+        }
+        let index = u32::try_from(directories.len()).ok()?;
+        self.directory_bytes += path.len();
         directories.push(path.into());
         directory_table
             .insert_unique(hash, index, |index| hasher.hash_one(&*directories[*index as usize]));
-        index
+        Some(index)
     }
 
     fn name(&self, entry: &Entry) -> &[u8] {
