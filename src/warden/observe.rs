@@ -169,8 +169,8 @@ impl<'a> Observer<'a> {
             return answer;
         }
         match call.number {
-            libc::SYS_execve => self.attempt(call, process, PathAt(None, 0)),
-            libc::SYS_execveat => self.attempt(call, process, PathAt(Some(0), 1)),
+            libc::SYS_execve => return self.attempt(call, process, PathAt(None, 0)),
+            libc::SYS_execveat => return self.attempt(call, process, PathAt(Some(0), 1)),
             REAL_PATH => return self.real_path(call, process),
             TOLD => {
                 self.asked.told(call, process, &self.processes);
@@ -276,9 +276,15 @@ impl<'a> Observer<'a> {
     }
 
     /// Notes what is about to be executed. Which program it becomes is seen at its next call.
-    fn attempt(&mut self, call: &Notification, process: u32, at: PathAt) {
+    ///
+    /// What cannot be read here must not be executed: the kernel would read it a second time, when
+    /// another thread may have put a path there, and nobody would look which program that was.
+    fn attempt(&mut self, call: &Notification, process: u32, at: PathAt) -> Answer {
         self.asked.read(call.pid, process);
-        let Ok(place) = Place::of(call, at) else { return };
+        let place = match Place::of(call, at) {
+            Ok(place) => place,
+            Err(errno) => return Answer::Fail(errno),
+        };
         let flags = place::flags(libc::O_PATH | libc::O_CLOEXEC);
         let found = place.open(&self.procfs, flags, 0);
         let (path, errno) = match found {
@@ -290,6 +296,7 @@ impl<'a> Observer<'a> {
         };
         let outcome = self.judged(Kind::Execute, &path, errno);
         self.processes.attempts(process, Execution { thread: call.pid, path, outcome });
+        Answer::Continue
     }
 
     fn note_executed(&mut self, process: u32, thread: u32) {
