@@ -207,7 +207,7 @@ fn guard(
         });
         if let Err(error) = answering {
             end_rest(scoped);
-            return Err(format!("cannot start a thread: {error}"));
+            end(channels, &Report::NotStarted { why: format!("cannot start a thread: {error}") });
         }
         let watch = Watch { first, children, observer: &observer, waits: &waits };
         let status = watch.run(channels.lifeline.as_fd());

@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -64,6 +64,8 @@ struct Wait {
     call: Notification,
     thread: OnceLock<Pthread>,
     given_up: AtomicBool,
+    /// Whether the thread waits no longer, and only answers.
+    opened: AtomicBool,
     /// A reader's own end.
     end: Mutex<Option<OwnedFd>>,
     close_on_exec: bool,
@@ -82,7 +84,7 @@ impl Waits {
         Ok(Self { listener, all: Mutex::default(), ended: Condvar::new(), begun })
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Wait>>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<Wait>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -106,6 +108,7 @@ impl Waits {
             call,
             thread: OnceLock::new(),
             given_up: AtomicBool::new(false),
+            opened: AtomicBool::new(false),
             end: Mutex::new(if reads { file.try_clone().ok() } else { None }),
             close_on_exec,
             uses,
@@ -137,20 +140,33 @@ impl Waits {
             }
         };
         let call = wait.call;
-        // Should the caller be gone, nobody must find this end of the fifo.
-        drop((file, wait.end.lock().unwrap_or_else(PoisonError::into_inner).take()));
-        self.all().retain(|other| !Arc::ptr_eq(other, &wait));
-        self.ended.notify_all();
-        match opened {
+        {
+            // From here on nothing interrupts this thread: see `end`.
+            let _all = self.all();
+            wait.opened.store(true, Ordering::SeqCst);
+        }
+        let answered = match opened {
             Ok(file) => {
                 let answer = Answer::Descriptor(file, wait.close_on_exec);
-                match sys::answer_notification(self.listener.as_fd(), call.id, &answer) {
-                    Ok(()) => note(&call, &wait.uses),
-                    Err(errno) => self.fail(&call, errno),
+                let sent = sys::answer_notification(self.listener.as_fd(), call.id, &answer);
+                if let Err(errno) = sent {
+                    self.fail(&call, errno);
                 }
+                sent.is_ok()
             }
-            Err(Errno::EINTR) => {}
-            Err(errno) => self.fail(&call, errno),
+            Err(Errno::EINTR) => false,
+            Err(errno) => {
+                self.fail(&call, errno);
+                false
+            }
+        };
+        // The caller goes on. As long as this wait is in the list, its next call is not answered: it
+        // must not meet an end of the fifo that is still open here.
+        drop((file, wait.end().take()));
+        self.all().retain(|other| !Arc::ptr_eq(other, &wait));
+        self.ended.notify_all();
+        if answered {
+            note(&call, &wait.uses);
         }
     }
 
@@ -168,11 +184,8 @@ impl Waits {
             let (call, listener) = (&wait.call, self.listener.as_fd());
             if has_signal(call.pid) {
                 sys::answer_notification(listener, call.id, &Answer::Interrupt).ok();
-            } else if let Some(end) = wait.end_with_a_writer() {
-                let answer = Answer::Descriptor(end, wait.close_on_exec);
-                if sys::answer_notification(listener, call.id, &answer).is_ok() {
-                    note(call, &wait.uses);
-                }
+            } else if wait.gives_its_end(listener) {
+                note(call, &wait.uses);
             }
         }
         self.end_dead();
@@ -195,7 +208,9 @@ impl Waits {
         wait.given_up.store(true, Ordering::SeqCst);
         let mut all = self.all();
         while all.iter().any(|other| Arc::ptr_eq(other, wait)) {
-            if let Some(thread) = wait.thread.get() {
+            if let Some(thread) = wait.thread.get()
+                && !wait.opened.load(Ordering::SeqCst)
+            {
                 pthread_kill(*thread, INTERRUPTION).ok();
             }
             all = match self.ended.wait_timeout(all, AGAIN) {
@@ -207,10 +222,17 @@ impl Waits {
 }
 
 impl Wait {
-    /// A reader's end, if there has been a writer.
-    fn end_with_a_writer(&self) -> Option<OwnedFd> {
-        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        end.as_ref().filter(|end| has_had_a_writer(end))?.try_clone().ok()
+    fn end(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a reader's end over, if there has been a writer. The thread does not end before that is
+    /// done, and this end is closed here.
+    fn gives_its_end(&self, listener: BorrowedFd<'_>) -> bool {
+        let mut end = self.end();
+        let Some(file) = end.take_if(|end| has_had_a_writer(end)) else { return false };
+        let answer = Answer::Descriptor(file, self.close_on_exec);
+        sys::answer_notification(listener, self.call.id, &answer).is_ok()
     }
 }
 
