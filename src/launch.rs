@@ -46,6 +46,12 @@ pub enum Error {
     /// The policy document.
     #[error(transparent)]
     Policy(#[from] document::Error),
+    /// The policy document's path.
+    #[error("the path of the policy document, `{}`, is not absolute", .path.display())]
+    RelativePolicy {
+        /// The path.
+        path: PathBuf,
+    },
     /// The policy's meaning for this unit.
     #[error(transparent)]
     Resolve(#[from] resolve::Error),
@@ -145,6 +151,10 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     )?;
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
     let document = match &settings.policy {
+        // Cargo starts each script in its package's directory: the package would bring its own policy.
+        Some(path) if path.is_relative() => {
+            return Err(Error::RelativePolicy { path: path.clone() });
+        }
         Some(path) => Document::read(path)?,
         None => Document::parse(document::DEFAULT_FILE, document::DEFAULT)?,
     };
