@@ -37,6 +37,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
@@ -174,6 +175,11 @@ fn guard(
         Fork::Parent(pid) => pid,
     };
     drop((theirs, failure_of_script));
+    // One descriptor for each process that is watched: what the user's shell allows is soon used up.
+    // The script has the old limit.
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
+    }
     // The script's output must end when its processes do: nobody else may hold the pipes.
     drop(script);
 
