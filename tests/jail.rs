@@ -1553,3 +1553,64 @@ fn writing_to_the_own_package_fails() {
     succeed(&mut project.cargo(&["build"]));
     assert!(project.root.join("src/planted.rs").exists());
 }
+
+/// A program that cannot be read is closed to the warden, and so is what it asks for.
+#[test]
+fn an_unreadable_program_executes_nothing_unseen() {
+    let script = r#"
+        use std::os::unix::{fs::PermissionsExt, process::CommandExt};
+        use std::{env, fs, process::Command};
+        fn main() {
+            if env::args().nth(1).is_some() {
+                let error = Command::new("/usr/bin/touch").arg("touched").exec();
+                std::process::exit(error.raw_os_error().unwrap());
+            }
+            let out = env::var("OUT_DIR").unwrap();
+            env::set_current_dir(&out).unwrap();
+            fs::copy(env::current_exe().unwrap(), "unreadable").unwrap();
+            fs::set_permissions("unreadable", fs::Permissions::from_mode(0o111)).unwrap();
+            Command::new(out + "/unreadable").arg("x").status().unwrap();
+        }"#;
+    for user in users() {
+        let by_hand = ByHand::new(script, user);
+        let output = output_in_time(&mut by_hand.jailed());
+        assert!(output.status.success(), "{}", shown(&output));
+        assert!(!by_hand.out_dir().join("touched").exists());
+    }
+}
+
+/// A name of 15 bytes that ends within a character, as a longer one does that was cut.
+#[test]
+fn a_thread_of_any_name_makes_files() {
+    let script = r#"
+        unsafe extern "C" {
+            fn prctl(what: i32, name: *const u8) -> i32;
+        }
+        fn main() {
+            assert_eq!(unsafe { prctl(15, b"a name cut in \xc3\0".as_ptr()) }, 0);
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::create_dir(out.clone() + "/directory").unwrap();
+            std::fs::write(out + "/file", "x").unwrap();
+        }"#;
+    for user in users() {
+        let by_hand = ByHand::new(script, user);
+        let output = output_in_time(&mut by_hand.jailed());
+        assert!(output.status.success(), "{}", shown(&output));
+    }
+}
+
+/// A script that leaves more than could be read in a day ends all the same.
+#[test]
+fn holes_do_not_hold_the_launcher() {
+    let script = r#"
+        fn main() {
+            let out = std::env::var("OUT_DIR").unwrap();
+            for number in 0..100 {
+                let file = std::fs::File::create(format!("{out}/{number}")).unwrap();
+                file.set_len(60 << 30).unwrap();
+            }
+        }"#;
+    let by_hand = ByHand::new(script, None);
+    let output = output_in_time(&mut by_hand.jailed());
+    assert!(output.status.success(), "{}", shown(&output));
+}
