@@ -220,11 +220,12 @@ fn guard(
         let wall = started.elapsed();
         locked(&observer).read_rest();
         let killed = end_rest(scoped);
-        let why = reason(failure.as_fd())?;
-        if !why.is_empty() {
-            return Err(why);
-        }
-        let status = status?;
+        // The answering thread may wait for ever (below Linux 6.11): nothing is left but to end here.
+        let status = match (reason(failure.as_fd()), status) {
+            (Ok(why), Ok(status)) if why.is_empty() => status,
+            (Ok(none), Err(why)) if none.is_empty() => end(channels, &Report::NotStarted { why }),
+            (Ok(why) | Err(why), _) => end(channels, &Report::NotStarted { why }),
+        };
         let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(status) = status {
             observer.processes.first_ended(status);
