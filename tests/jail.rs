@@ -981,7 +981,7 @@ fn secrets_are_withheld_and_nothing_else() {
     let missing: BTreeSet<String> = &names(&plain) - &names(&jailed);
     assert_eq!(missing, secrets.map(str::to_owned).into_iter().collect());
     let added: BTreeSet<String> = &names(&jailed) - &names(&plain);
-    let expected = ["TMPDIR", "CARGO_HOME", "RUSTUP_HOME"];
+    let expected = ["TMPDIR", "LD_PRELOAD", "CARGO_HOME", "RUSTUP_HOME"];
     assert!(added.iter().all(|name| expected.contains(&name.as_str())), "{added:?}");
     for (name, value) in &plain {
         // `OUT_DIR` has another hash; the numbers of the jobserver's descriptors are Cargo's.

@@ -80,6 +80,8 @@ impl Runner {
             .current_dir(&script.directory)
             .env_clear()
             .envs(parse_environment(&environment.stdout))
+            // The library went with that run, and is not in a record.
+            .env_remove("LD_PRELOAD")
             .env("TMPDIR", tmp.path())
             .env("HOME", home.path())
             .stdin(Stdio::null());

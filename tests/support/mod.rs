@@ -121,8 +121,16 @@ pub fn clean_command(program: impl AsRef<OsStr>) -> Command {
             || text.starts_with("RUSTC")
             || text.starts_with("RUSTFLAGS")
             || text.starts_with("RUSTDOC")
-            || ["LD_LIBRARY_PATH", "LD_PRELOAD", "MAKEFLAGS", "MFLAGS", "TARGET", "HOST"]
-                .contains(&text.as_ref());
+            || [
+                "LD_LIBRARY_PATH",
+                "LD_PRELOAD",
+                "MAKEFLAGS",
+                "MFLAGS",
+                "OUT_DIR",
+                "TARGET",
+                "HOST",
+            ]
+            .contains(&text.as_ref());
         if foreign {
             command.env_remove(&name);
         }
