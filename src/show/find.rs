@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use std::{env, fs, io};
 
 use serde_json::Value;
@@ -42,6 +43,8 @@ pub struct Found {
     pub script: PathBuf,
     /// Seconds since 1970.
     pub started: u64,
+    /// When the record was written: two runs can have started in the same second.
+    pub written: Option<SystemTime>,
     /// How the script ended.
     pub exit: Exit,
     /// How many things the jail refused.
@@ -112,7 +115,7 @@ impl Workspace {
             return Err(self.nothing(package));
         }
         found.sort_by(|a, b| {
-            let key = |run: &Found| (Reverse(run.started), run.path.clone());
+            let key = |run: &Found| (Reverse(run.started), Reverse(run.written), run.path.clone());
             (&a.package, &a.version).cmp(&(&b.package, &b.version)).then(key(a).cmp(&key(b)))
         });
         Ok(found)
@@ -221,6 +224,7 @@ impl Found {
             profile: unit.profile.as_ref().map(text),
             script: PathBuf::from(&*unit.script),
             started: brief.started,
+            written: fs::metadata(path).and_then(|metadata| metadata.modified()).ok(),
             exit: brief.exit,
             denied: super::denied(&brief),
             programs: brief.processes.iter().map(|process| process.programs.len()).sum(),
