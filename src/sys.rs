@@ -299,6 +299,8 @@ pub enum Answer {
     Done,
     /// The call returns a new descriptor of this file, with close-on-exec or without.
     Descriptor(OwnedFd, bool),
+    /// The call returns this number.
+    Number(i32),
     /// The call is made again once the signal that waits for the caller has been handled, or fails
     /// with `EINTR`, as the signal's handler was installed (signal(7), `SA_RESTART`).
     Interrupt,
@@ -343,36 +345,57 @@ pub fn answer_notification(
     const SEND: u32 = 2;
     // What the kernel calls ERESTARTSYS (`include/linux/errno.h`): never seen outside of it.
     const RESTART: i32 = 512;
-    let (error, flags) = match answer {
-        Answer::Continue => (0, CONTINUE),
-        Answer::Fail(errno) => (-(*errno as i32), 0),
-        Answer::Interrupt => (-RESTART, 0),
-        Answer::Done => (0, 0),
+    let (val, error, flags) = match answer {
+        Answer::Continue => (0, 0, CONTINUE),
+        Answer::Fail(errno) => (0, -(*errno as i32), 0),
+        Answer::Interrupt => (0, -RESTART, 0),
+        Answer::Done => (0, 0, 0),
+        Answer::Number(number) => (i64::from(*number), 0, 0),
         Answer::Descriptor(file, close_on_exec) => {
-            let addition = libc::seccomp_notif_addfd {
-                id,
-                flags: SEND,
-                srcfd: file.as_raw_fd().unsigned_abs(),
-                newfd: 0,
-                newfd_flags: if *close_on_exec { libc::O_CLOEXEC.unsigned_abs() } else { 0 },
-            };
-            // SAFETY: the kernel only reads `addition`, which lives through the call.
-            let result = unsafe {
-                libc::ioctl(
-                    listener.as_raw_fd(),
-                    libc::SECCOMP_IOCTL_NOTIF_ADDFD,
-                    &raw const addition,
-                )
-            };
-            return Errno::result(result).map(drop);
+            return add(listener, id, file, *close_on_exec, SEND).map(drop);
         }
     };
-    let response = libc::seccomp_notif_resp { id, val: 0, error, flags };
+    let response = libc::seccomp_notif_resp { id, val, error, flags };
     // SAFETY: the kernel only reads `response`, which lives through the call.
     let result = unsafe {
         libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response)
     };
     Errno::result(result).map(drop)
+}
+
+/// Gives the caller of a notification a descriptor of a file, and says its number; the call still waits
+/// for its answer (`SECCOMP_IOCTL_NOTIF_ADDFD`, Linux 5.9).
+///
+/// # Errors
+/// `ENOENT` if the caller is gone; `EMFILE` if it does not fit into the caller's limit; other errors of
+/// ioctl(2).
+pub fn add_descriptor(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    file: &OwnedFd,
+    close_on_exec: bool,
+) -> Result<i32, Errno> {
+    add(listener, id, file, close_on_exec, 0)
+}
+
+fn add(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    file: &OwnedFd,
+    close_on_exec: bool,
+    flags: u32,
+) -> Result<i32, Errno> {
+    let addition = libc::seccomp_notif_addfd {
+        id,
+        flags,
+        srcfd: file.as_raw_fd().unsigned_abs(),
+        newfd: 0,
+        newfd_flags: if close_on_exec { libc::O_CLOEXEC.unsigned_abs() } else { 0 },
+    };
+    // SAFETY: the kernel only reads `addition`, which lives through the call.
+    Errno::result(unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const addition)
+    })
 }
 
 /// Whether the caller of a notification still waits for its answer

@@ -139,12 +139,22 @@ impl<'a> Observer<'a> {
 
     /// Fails if nobody waits any more, which is not ours to mend, or at a limit of the caller's.
     fn send(&self, call: &Notification, answer: &Answer) -> Result<(), Errno> {
-        // The kernel wakes the caller to take a descriptor, and this thread when that is done. On
-        // another processor, either costs as much as ten calls.
-        let _here =
-            matches!(answer, Answer::Descriptor(..)).then(|| [Here::hold(call.pid), Here::hold(0)]);
-        sys::answer_notification(self.listener.as_fd(), call.id, answer)
-            .inspect_err(|errno| tracing::trace!(%errno, "a notification was not answered"))
+        let listener = self.listener.as_fd();
+        let answered = if let Answer::Descriptor(file, close_on_exec) = answer {
+            let added = {
+                // The kernel wakes the caller to take a descriptor, and this thread when that is done.
+                // On another processor, either costs as much as ten calls.
+                let _here = [Here::hold(call.pid), Here::hold(0)];
+                sys::add_descriptor(listener, call.id, file, *close_on_exec)
+            };
+            // Only now does the caller go on, and may run where it always could.
+            added.and_then(|number| {
+                sys::answer_notification(listener, call.id, &Answer::Number(number))
+            })
+        } else {
+            sys::answer_notification(listener, call.id, answer)
+        };
+        answered.inspect_err(|errno| tracing::trace!(%errno, "a notification was not answered"))
     }
 
     fn answer(&mut self, call: &Notification, process: u32) -> Answer {
