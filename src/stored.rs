@@ -155,6 +155,9 @@ pub struct Stored<'a> {
     /// What it ran.
     #[serde(default)]
     pub processes: Vec<Process>,
+    /// Programs that it could not execute, because it had too many processes to tell of.
+    #[serde(default)]
+    pub programs_refused: u64,
     /// Every use of a path.
     #[serde(borrow, default)]
     pub accesses: Vec<StoredAccess<'a>>,

@@ -15,6 +15,8 @@
 pub mod accesses;
 pub mod argument;
 pub mod asked;
+pub mod found;
+pub mod hand_over;
 pub mod look;
 pub mod metadata;
 pub mod names;
@@ -23,42 +25,39 @@ pub mod observe;
 pub mod open;
 pub mod place;
 pub mod processes;
+pub mod procfs;
 pub mod real_path;
 pub mod scripts;
 pub mod waiting;
+pub mod walk;
+pub mod watch;
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{self, BufWriter, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
-};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
 use crate::jail::Plan;
 use crate::jail::enter::{self, Script};
-use crate::jail::rule::HAND_OVER;
 use crate::network::Attempt;
-use crate::orphans;
 use crate::policy::{Grants, Limit};
 use crate::sys::{self, Fork};
-use observe::Observer;
-use place::Procfs;
+use observe::{Observer, Shared, locked};
 use processes::Processes;
+use procfs::Procfs;
 use waiting::{Waiting, Waits};
+use watch::{Watch, end_rest};
 
 /// What the warden tells the supervisor at its end.
 #[derive(Debug, Serialize, Deserialize)]
@@ -155,9 +154,7 @@ fn guard(
     let children =
         SignalFd::with_flags(&child_signal, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map_err(step("cannot make a signal descriptor"))?;
-    let (ours, theirs) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-            .map_err(step("cannot make a socket pair"))?;
+    let (ours, theirs) = hand_over::pair().map_err(step("cannot make a socket pair"))?;
     let (failure, failure_of_script) =
         nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(step("cannot make a pipe"))?;
 
@@ -165,7 +162,7 @@ fn guard(
     let first = match sys::fork().map_err(|error| format!("cannot fork: {error}"))? {
         Fork::Child => {
             drop((ours, failure));
-            let hand_over = |listener: OwnedFd| send_descriptor(theirs.as_fd(), listener.as_fd());
+            let hand_over = |listener: OwnedFd| theirs.send(&listener);
             let Err(error) =
                 enter::become_script(&script, inner, &filter, failure_of_script.as_fd(), hand_over);
             let told = nix_file(failure_of_script.as_fd())
@@ -185,7 +182,7 @@ fn guard(
 
     let processes = Processes::new(first.unsigned_abs()).map_err(step("cannot watch processes"))?;
     let procfs = Procfs::read().map_err(step("cannot read /proc as its own"))?;
-    let Ok(listener) = receive_descriptor(ours.as_fd()) else {
+    let Ok(listener) = ours.receive() else {
         // The script ended before it had a filter.
         end_rest(scoped);
         return Err(reason(failure.as_fd())?);
@@ -265,12 +262,6 @@ fn reason(failure: BorrowedFd<'_>) -> Result<String, String> {
     Ok(why)
 }
 
-type Shared<'a> = Mutex<Observer<'a>>;
-
-fn locked<'a, 'b>(observer: &'b Shared<'a>) -> MutexGuard<'b, Observer<'a>> {
-    observer.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Answers notifications until nobody is left to make any.
 fn answer_all(
     listener: BorrowedFd<'_>,
@@ -300,104 +291,4 @@ fn has_ended(listener: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::new(listener, PollFlags::POLLIN)];
     let seen = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
     seen && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
-}
-
-/// Waits for the script's end.
-struct Watch<'a, 'b> {
-    /// The script's first process.
-    first: i32,
-    children: SignalFd,
-    observer: &'b Shared<'a>,
-    waits: &'b Waits,
-}
-
-impl Watch<'_, '_> {
-    /// Waits until the script's first process or the supervisor has ended.
-    fn run(&self, lifeline: BorrowedFd<'_>) -> Result<Option<i32>, String> {
-        // The descriptor itself does not change, and is not closed as long as the observer lives.
-        let ends = locked(self.observer).processes.ends_descriptor();
-        let ends = ends.map_err(|error| format!("cannot watch processes: {error}"))?;
-        loop {
-            let mut polled = [
-                PollFd::new(lifeline, PollFlags::POLLIN),
-                PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
-                PollFd::new(ends.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.waits.begun(), PollFlags::POLLIN),
-            ];
-            match poll(&mut polled, self.waits.timeout()) {
-                Ok(_) => {}
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(format!("cannot wait for the script: {errno}")),
-            }
-            let seen =
-                |index: usize| polled[index].revents().is_some_and(|events| !events.is_empty());
-            if seen(1) {
-                while matches!(self.children.read_signal(), Ok(Some(_))) {}
-                if let Some(status) = self.reap() {
-                    return Ok(Some(status));
-                }
-            }
-            if seen(2) {
-                locked(self.observer).processes.note_ends();
-            }
-            self.waits.look(|call, uses| locked(self.observer).note(call, uses, None));
-            if seen(0) {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Reaps what has ended; the status of the first process if it is among that.
-    fn reap(&self) -> Option<i32> {
-        let mut status = None;
-        while let Ok(Some(waited)) = sys::wait_any(false) {
-            if waited.pid == self.first {
-                status = Some(waited.status);
-            }
-        }
-        status
-    }
-}
-
-/// Kills and reaps every process of the script that is left, and says how many were killed.
-/// `scoped` is whether this process's domain scopes signals.
-fn end_rest(scoped: bool) -> u64 {
-    if !scoped {
-        return orphans::end_all();
-    }
-    orphans::end_with(|| {
-        // Reaches exactly the processes of this domain and the ones below, but for the caller
-        // (landlock(7), `LANDLOCK_SCOPE_SIGNAL`; kill(2), "-1"). An error means that there are none.
-        if let Err(errno) = kill(Pid::from_raw(-1), Signal::SIGKILL) {
-            tracing::trace!(%errno, "nothing to kill");
-        }
-    })
-}
-
-fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    let descriptors = [descriptor.as_raw_fd()];
-    let message = [ControlMessage::ScmRights(&descriptors)];
-    let flags = MsgFlags::from_bits_retain(HAND_OVER);
-    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(b"l")], &message, flags, None)?;
-    Ok(())
-}
-
-fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let mut byte = [0];
-    let mut pieces = [IoSliceMut::new(&mut byte)];
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
-    let message = recvmsg::<()>(
-        socket.as_raw_fd(),
-        &mut pieces,
-        Some(&mut space),
-        MsgFlags::MSG_CMSG_CLOEXEC,
-    )?;
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(descriptors) = control
-            && let Some(descriptor) = descriptors.first()
-        {
-            return Ok(sys::own_descriptor(*descriptor));
-        }
-    }
-    Err(io::ErrorKind::UnexpectedEof.into())
 }

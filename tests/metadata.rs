@@ -297,7 +297,8 @@ fn elsewhere_they_change_nothing_and_are_named() {
     assert!(text.contains(&sentence), "{sentence}\nis not in\n{text}");
 }
 
-/// Also where the user owns the device, as root does, and through links that lead out of `OUT_DIR`.
+/// Also where the user owns the device or namespace, as root does, and through links that lead out of
+/// `OUT_DIR`.
 #[test]
 fn devices_and_planted_links_are_no_way_out() {
     let script = r#"
@@ -312,11 +313,16 @@ fn devices_and_planted_links_are_no_way_out() {
                 let code = std::fs::set_permissions(path, same).map_err(|e| e.raw_os_error());
                 println!("cargo::warning={code:?}");
             }
+            // Has no path, and belongs to every process of the system.
+            let namespace = std::fs::File::open("/proc/self/ns/net").unwrap();
+            let same = namespace.metadata().unwrap().permissions();
+            let code = namespace.set_permissions(same).map_err(|e| e.raw_os_error());
+            println!("cargo::warning={code:?}");
         }"#;
     let project = Project::with_script("plants_links", script);
     let output = succeed(&mut project.brig(&["build"]));
     let text = stderr(&output);
-    assert_eq!(text.matches("Err(Some(1))").count(), 3, "{text}");
+    assert_eq!(text.matches("Err(Some(1))").count(), 4, "{text}");
     let file = fs::canonicalize(project.root.join("build.rs")).unwrap();
     let sentence = format!("tried to change the mode of `{}` (2 times)", file.display());
     assert!(text.contains(&sentence), "{text}");

@@ -303,6 +303,10 @@ impl Report<'_> {
 
     fn executed(&self, page: &mut Page) {
         self.paths(page, "Executed", &self.accesses.executed);
+        if self.stored.programs_refused > 0 {
+            let more = counted(self.stored.programs_refused, "program");
+            page.warning(&format!("{more} more could not be executed, for too many processes"));
+        }
     }
 
     fn environment(&self, page: &mut Page) {

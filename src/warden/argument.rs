@@ -18,6 +18,17 @@ const PATH_MAX: usize = 4096;
 #[derive(Clone, Copy, Debug)]
 pub struct PathAt(pub Option<usize>, pub usize);
 
+/// What a symbolic link at a path's end means.
+#[derive(Clone, Copy, Debug)]
+pub enum Link {
+    /// What it leads to.
+    Follow,
+    /// Itself.
+    Keep,
+    /// What the flags in this argument say.
+    Flags(usize),
+}
+
 /// A descriptor as an argument: an `int`, whatever stands in the upper half.
 #[must_use]
 pub fn descriptor(argument: u64) -> i32 {

@@ -5,19 +5,11 @@
 
 use nix::errno::Errno;
 
-use super::argument::{self, PathAt};
-use super::place::{Place, Procfs};
+use super::argument::{self, Link, PathAt};
+use super::place::Place;
+use super::procfs::Procfs;
 use crate::access::Kind;
 use crate::sys::Notification;
-
-/// What a symbolic link at a path's end means: what it leads to, itself, or what the flags in this
-/// argument say.
-#[derive(Clone, Copy, Debug)]
-enum Link {
-    Follow,
-    Keep,
-    Flags(usize),
-}
 
 /// A call that looks.
 #[derive(Clone, Copy, Debug)]

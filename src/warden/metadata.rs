@@ -15,8 +15,10 @@ use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat};
 
-use super::argument::{self, PathAt};
-use super::place::{self, Found, Place, Procfs};
+use super::argument::{self, Link, PathAt};
+use super::found::{self, Found};
+use super::place::Place;
+use super::procfs::Procfs;
 use crate::access::Kind;
 use crate::sys::{self, Notification};
 
@@ -44,15 +46,6 @@ pub enum Change {
 enum Target {
     Descriptor(usize),
     Path(PathAt, Link),
-}
-
-/// What a symbolic link at a path's end means: what it leads to, itself, or what the flags in this
-/// argument say.
-#[derive(Clone, Copy, Debug)]
-enum Link {
-    Follow,
-    Keep,
-    Flags(usize),
 }
 
 /// Which of a call's arguments say what is to be changed.
@@ -184,7 +177,7 @@ impl Change {
     pub fn perform(&self, file: &OwnedFd) -> Result<(), Errno> {
         // Through its name in /proc, because most of these calls take no descriptor that was opened
         // without access. It leads to this very file, a symbolic link included.
-        let path = place::own_name(file.as_raw_fd());
+        let path = found::own_name(file.as_raw_fd());
         let path = path.as_c_str();
         match self {
             Self::Mode(mode) => fchmodat(AT_FDCWD, path, *mode, FchmodatFlags::FollowSymlink),
@@ -235,7 +228,7 @@ fn named(call: &Notification, procfs: &Procfs, at: PathAt, link: Link) -> Result
         }
     }
     let flags = libc::O_PATH | libc::O_CLOEXEC | if follow { 0 } else { libc::O_NOFOLLOW };
-    Place::of(call, at)?.open(procfs, place::flags(flags), 0)
+    Place::of(call, at)?.open(procfs, found::flags(flags), 0)
 }
 
 /// Whether a descriptor was opened without access (`proc_pid_fdinfo`(5)).

@@ -15,7 +15,9 @@ use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat, umask};
 use nix::unistd::{Pid, UnlinkatFlags, linkat, symlinkat, truncate, unlinkat};
 
 use super::argument::{self, PathAt};
-use super::place::{self, Found, Place, Procfs};
+use super::found::{self, Found};
+use super::place::Place;
+use super::procfs::Procfs;
 use crate::access::Kind;
 use crate::sys::{self, Notification};
 
@@ -219,7 +221,7 @@ impl Request {
                     kill(Pid::from_raw(caller), Signal::SIGXFSZ)?;
                     return Err(Errno::EFBIG);
                 }
-                truncate(place::own_name(file.file.as_raw_fd()).as_c_str(), length)
+                truncate(found::own_name(file.file.as_raw_fd()).as_c_str(), length)
             }
         }
     }
@@ -256,7 +258,7 @@ fn opened(
     uses: &mut Vec<Use>,
 ) -> Result<Found, Errno> {
     let place = Place::of(call, at)?;
-    let found = place.open(procfs, place::flags(libc::O_PATH | libc::O_CLOEXEC), 0);
+    let found = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0);
     let path = found.as_ref().map_or_else(|_| place.text(), |found| found.path.clone());
     uses.push(Use { kind, path });
     found
@@ -288,7 +290,7 @@ fn link(
         }
     };
     let new = name(call, procfs, new, Kind::Create, uses)?;
-    let old = place::own_name(file.file.as_raw_fd());
+    let old = found::own_name(file.file.as_raw_fd());
     let follow = AtFlags::AT_SYMLINK_FOLLOW;
     linkat(AT_FDCWD, old.as_c_str(), new.directory(), new.last.as_c_str(), follow)
 }

@@ -22,6 +22,8 @@ use crate::sys::{Answer, Notification};
 
 /// So many different attempts are kept.
 const KEPT: usize = 1000;
+/// More stand-ins than a script has open at a time are not remembered.
+const STAND_INS: usize = 10_000;
 /// The port of name servers (services(5), "domain").
 const DOMAIN: u16 = 53;
 /// The longest address that a socket call takes (`sizeof(struct sockaddr_storage)`).
@@ -99,6 +101,9 @@ impl Network {
             && [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET].contains(&kind);
         let stand_in = StandIn { family, kind, server: None };
         if has_addresses && let Ok((socket, inode)) = new_stand_in(flags) {
+            if self.stand_ins.len() >= STAND_INS {
+                self.stand_ins.clear();
+            }
             self.stand_ins.insert(inode, stand_in);
             return Answer::Descriptor(socket, flags.contains(SockFlag::SOCK_CLOEXEC));
         }

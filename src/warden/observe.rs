@@ -4,11 +4,12 @@
 //! what was done. Landlock decides them in the kernel: this thread is in the domain that the script
 //! is in. What is only looked at, and the start of a program, the kernel carries out for the caller.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
@@ -20,10 +21,11 @@ use super::argument::{self, PathAt};
 use super::asked::Asked;
 use super::names::Use;
 use super::network::Network;
-use super::place::{self, Place, Procfs};
+use super::place::Place;
 use super::processes::{Executed, Execution, Processes};
+use super::procfs::Procfs;
 use super::waiting::Waiting;
-use super::{look, metadata, names, open, real_path, scripts};
+use super::{found, look, metadata, names, open, real_path, scripts};
 use crate::access::{Access, Kind, Outcome};
 use crate::network::Attempt;
 use crate::policy::{Grants, Limit, Limits, Right};
@@ -42,6 +44,15 @@ pub struct Observer<'a> {
     asked: Asked<'a>,
     /// See [`Processes`].
     pub processes: Processes,
+}
+
+/// An observer that several threads tell.
+pub type Shared<'a> = Mutex<Observer<'a>>;
+
+/// The observer, for the calling thread alone.
+#[must_use]
+pub fn locked<'a, 'b>(observer: &'b Shared<'a>) -> MutexGuard<'b, Observer<'a>> {
+    observer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<'a> Observer<'a> {
@@ -102,7 +113,7 @@ impl<'a> Observer<'a> {
             out.write_all(if number == 0 { b"\n" } else { b",\n" })?;
             serde_json::to_writer(&mut *out, process)?;
         }
-        out.write_all(b"],\n\"environment\": ")?;
+        write!(out, "],\n\"programs_refused\": {},\n\"environment\": ", self.processes.refused())?;
         self.asked.write(out, &mut self.processes)?;
         write!(out, ",\n\"accesses_dropped\": {},\n\"accesses\": ", self.accesses.dropped())?;
         self.accesses.write(out)
@@ -273,12 +284,14 @@ impl<'a> Observer<'a> {
     ) -> Result<(), Errno> {
         let file = request.open(call, &self.procfs)?;
         let change = request.change(call)?;
-        // What has no path, a pipe for instance, is the script's own or was handed to it. A device
-        // that it may write to is not its own.
+        // A pipe or a socket has no path, and is the script's own or was handed to it. A device that it
+        // may write to is not its own.
         let path = Path::new(OsStr::from_bytes(&file.path));
-        let judged = if place::is_directory(&file.file)? { Some(path) } else { path.parent() };
-        let may = !path.is_absolute()
-            || judged.is_some_and(|place| self.grants.covers(Right::Write, place));
+        let judged = if found::is_directory(&file.file)? { Some(path) } else { path.parent() };
+        let has_no_path =
+            [&b"pipe:["[..], b"socket:["].iter().any(|kind| file.path.starts_with(kind));
+        let may =
+            has_no_path || judged.is_some_and(|place| self.grants.covers(Right::Write, place));
         let result = if may { change.perform(&file.file) } else { Err(Errno::EPERM) };
         let outcome = if may { outcome(result.err()) } else { Outcome::Denied };
         self.add(request.kind(), &file.path, outcome, process);
@@ -290,16 +303,19 @@ impl<'a> Observer<'a> {
     /// What cannot be read here must not be executed: the kernel would read it a second time, when
     /// another thread may have put a path there, and nobody would look which program that was.
     fn attempt(&mut self, call: &Notification, process: u32, at: PathAt) -> Answer {
+        if !self.processes.may_execute(call.pid, process) {
+            return Answer::Fail(Errno::EAGAIN);
+        }
         self.asked.read(call.pid, process);
         let place = match Place::of(call, at) {
             Ok(place) => place,
             Err(errno) => return Answer::Fail(errno),
         };
-        let flags = place::flags(libc::O_PATH | libc::O_CLOEXEC);
+        let flags = found::flags(libc::O_PATH | libc::O_CLOEXEC);
         let found = place.open(&self.procfs, flags, 0);
         let (path, errno) = match found {
             Ok(found) => {
-                let errno = place::may_execute(&found.file).err();
+                let errno = found::may_execute(&found.file).err();
                 (found.path, errno)
             }
             Err(errno) => (place.name(&self.procfs), Some(errno)),
@@ -310,13 +326,21 @@ impl<'a> Observer<'a> {
     }
 
     fn note_executed(&mut self, process: u32, thread: u32) {
-        let Some(Executed { attempt, program, .. }) = self.processes.executed(process, thread)
-        else {
-            return;
-        };
-        let Some((program, name)) = program else {
-            return self.not_executed(process, &attempt);
-        };
+        for Executed { attempt, program } in self.processes.executed(process, thread) {
+            match program {
+                Some(program) => self.note_program(process, thread, &attempt, program),
+                None => self.not_executed(process, &attempt),
+            }
+        }
+    }
+
+    fn note_program(
+        &mut self,
+        process: u32,
+        thread: u32,
+        attempt: &Execution,
+        (program, name): (Vec<u8>, Option<CString>),
+    ) {
         self.asked.executed(process, &program, self.processes.is_dynamic(process));
         let name = name.filter(|_| program != attempt.path);
         let scripts = name

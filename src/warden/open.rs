@@ -12,8 +12,10 @@ use nix::sys::resource::Resource;
 use nix::sys::stat::{SFlag, fstat, umask};
 
 use super::argument::{self, PathAt};
+use super::found::{self, Found};
 use super::names::{Use, umask_of};
-use super::place::{self, Found, Place, Procfs};
+use super::place::Place;
+use super::procfs::Procfs;
 use super::waiting::Waiting;
 use crate::access::Kind;
 use crate::sys::{self, Answer, Notification};
@@ -101,7 +103,7 @@ impl Request {
         }
         let creates = flags & (libc::O_CREAT | TMPFILE) != 0;
         let mode = if creates { u64::from(mode.cast_unsigned() & 0o7777) } else { 0 };
-        Self { at, flags: place::flags(flags), mode, resolve: 0, invalid: None }
+        Self { at, flags: found::flags(flags), mode, resolve: 0, invalid: None }
     }
 
     /// openat2(2) is strict.
@@ -114,7 +116,7 @@ impl Request {
     }
 
     fn has(&self, flag: i32) -> bool {
-        self.flags & place::flags(flag) != 0
+        self.flags & found::flags(flag) != 0
     }
 
     /// Opens the file.
@@ -185,7 +187,7 @@ impl Request {
         if errno != Errno::ENXIO || !self.waits() {
             return None;
         }
-        let flags = place::flags(libc::O_PATH | libc::O_CLOEXEC);
+        let flags = found::flags(libc::O_PATH | libc::O_CLOEXEC);
         let found = place.open_resolved(procfs, flags, 0, self.resolve).ok()?;
         (kind(&found.file) == Some(SFlag::S_IFIFO)).then_some(found)
     }
@@ -193,7 +195,7 @@ impl Request {
     fn wait(&self, call: &Notification, Found { file, path }: Found) -> Opened {
         // It is there, and its name has been followed.
         let done = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let flags = (self.flags & !place::flags(done)) | place::flags(libc::O_CLOEXEC);
+        let flags = (self.flags & !found::flags(done)) | found::flags(libc::O_CLOEXEC);
         let uses = self.uses(path, false, false);
         let close_on_exec = self.has(libc::O_CLOEXEC);
         Opened::Later(Box::new(Waiting { call: *call, file, flags, close_on_exec, uses }))
@@ -202,7 +204,7 @@ impl Request {
     /// With `O_PATH` nothing is opened but the name; the kernel does it, as such a descriptor cannot
     /// be handed over. What is done with it later goes through the warden again.
     fn look(&self, procfs: &Procfs, place: &Place) -> Opened {
-        let flags = self.flags | place::flags(libc::O_CLOEXEC);
+        let flags = self.flags | found::flags(libc::O_CLOEXEC);
         let found = place.open_resolved(procfs, flags, self.mode, self.resolve);
         let (path, answer) = match found {
             Ok(found) => (found.path, Answer::Continue),
@@ -219,12 +221,12 @@ impl Request {
         place: &Place,
     ) -> Result<(Found, bool), Errno> {
         // Never wait for the other end of a fifo.
-        let own = self.flags | place::flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
+        let own = self.flags | found::flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
         let open = |flags| place.open_resolved(procfs, flags, self.mode, self.resolve);
         let creates = self.has(libc::O_CREAT);
         let opened = if creates || self.has(TMPFILE) {
             umask(umask_of(call.pid)?);
-            match open(if creates { own | place::flags(libc::O_EXCL) } else { own }) {
+            match open(if creates { own | found::flags(libc::O_EXCL) } else { own }) {
                 Err(Errno::EEXIST) if !self.has(libc::O_EXCL) => {
                     // A link that leads to nothing is there, and what it leads to is made.
                     let is_missing = place.look(true) == Err(Errno::ENOENT);
@@ -237,7 +239,7 @@ impl Request {
         };
         if !self.has(libc::O_NONBLOCK) {
             let settable = libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME;
-            let flags = i32::try_from(self.flags & place::flags(settable)).unwrap_or(0);
+            let flags = i32::try_from(self.flags & found::flags(settable)).unwrap_or(0);
             fcntl(&opened.0.file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)))?;
         }
         Ok(opened)
@@ -263,11 +265,11 @@ impl Request {
 
     /// What would have been opened.
     fn failed(&self, procfs: &Procfs, place: &Place, errno: Errno) -> Opened {
-        let path_only = place::flags(libc::O_PATH | libc::O_CLOEXEC);
+        let path_only = found::flags(libc::O_PATH | libc::O_CLOEXEC);
         // What has to be new does not follow a link (open(2), `O_EXCL`).
         let keep =
             self.has(libc::O_NOFOLLOW) || (self.has(libc::O_CREAT) && self.has(libc::O_EXCL));
-        let flags = path_only | if keep { place::flags(libc::O_NOFOLLOW) } else { 0 };
+        let flags = path_only | if keep { found::flags(libc::O_NOFOLLOW) } else { 0 };
         let found = match errno {
             Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => None,
             _ => place.open(procfs, flags, 0).ok(),

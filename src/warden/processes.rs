@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use std::{fs, io};
+use std::{fs, io, mem};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -22,15 +22,22 @@ use crate::access::Outcome;
 use crate::process::{Exit, Process, Program};
 use crate::sys;
 
-/// So many are kept; a script that starts more is told of by its first ones.
+/// So many are kept. Further ones may not execute programs, of which nothing would be known.
 const KEPT: usize = 100_000;
 /// So much of a program's arguments is kept, in bytes.
 const ARGUMENTS: usize = 4096;
+/// And so much of all programs' arguments.
+const ALL_ARGUMENTS: usize = 64 << 20;
 
 /// See the file's description.
 #[derive(Debug)]
 pub struct Processes {
     all: Vec<Known>,
+    most: usize,
+    /// Programs that further processes may not execute.
+    refused: u64,
+    /// How many bytes of arguments may still be kept.
+    arguments_left: usize,
     /// By the number of each of its threads that was heard of.
     threads: HashMap<u32, u32>,
     started: Instant,
@@ -44,7 +51,8 @@ pub struct Processes {
 struct Known {
     process: Process,
     image: Image,
-    attempt: Option<Execution>,
+    /// At most one of each thread.
+    attempts: Vec<Execution>,
     /// Kept until its end.
     descriptor: Option<OwnedFd>,
 }
@@ -75,8 +83,6 @@ pub struct Execution {
 /// An execve(2) whose outcome is known.
 #[derive(Debug)]
 pub struct Executed {
-    /// The process.
-    pub process: u32,
     /// What was tried.
     pub attempt: Execution,
     /// The program that the process has become, if it has, and the path that it was called by.
@@ -114,9 +120,9 @@ fn image_of(pid: u32) -> Image {
     }
 }
 
-fn arguments_of(pid: u32) -> Vec<Vec<u8>> {
+fn arguments_of(pid: u32, most: usize) -> Vec<Vec<u8>> {
     let mut text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    text.truncate(ARGUMENTS);
+    text.truncate(ARGUMENTS.min(most));
     if text.last() == Some(&0) {
         text.pop();
     }
@@ -131,6 +137,9 @@ impl Processes {
     pub fn new(first: u32) -> Result<Self, Errno> {
         let mut processes = Self {
             all: Vec::new(),
+            most: KEPT,
+            refused: 0,
+            arguments_left: ALL_ARGUMENTS,
             threads: HashMap::new(),
             started: Instant::now(),
             ends: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
@@ -154,7 +163,7 @@ impl Processes {
 
     fn add(&mut self, pid: u32, parent: Option<u32>) -> u32 {
         let id = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        if self.all.len() >= KEPT {
+        if self.all.len() >= self.most {
             return parent.unwrap_or(0);
         }
         let descriptor = sys::process_descriptor(pid).ok().filter(|descriptor| {
@@ -177,7 +186,7 @@ impl Processes {
             cpu_us: None,
             peak_rss_kib: None,
         };
-        self.all.push(Known { process, image, attempt: None, descriptor });
+        self.all.push(Known { process, image, attempts: Vec::new(), descriptor });
         self.threads.insert(pid, id);
         id
     }
@@ -203,6 +212,21 @@ impl Processes {
         };
         self.threads.insert(thread, id);
         id
+    }
+
+    /// Whether a thread's process, which [`Processes::of`] has found, may execute a program: not if it is
+    /// one too many, and only its parent is known.
+    pub fn may_execute(&mut self, thread: u32, id: u32) -> bool {
+        let is_known = self.all.len() < self.most
+            || argument::status(thread, "Tgid:").is_ok_and(|pid| pid == self.pid(id).to_string());
+        self.refused += u64::from(!is_known);
+        is_known
+    }
+
+    /// How many programs were not executed because there were too many processes.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// The directory below `/proc` that a process finds its own things in.
@@ -234,28 +258,29 @@ impl Processes {
 
     /// Notes an execve(2) that is about to happen.
     pub fn attempts(&mut self, id: u32, attempt: Execution) {
-        self.all[id as usize].attempt = Some(attempt);
+        let attempts = &mut self.all[id as usize].attempts;
+        attempts.retain(|other| other.thread != attempt.thread);
+        attempts.push(attempt);
     }
 
-    /// Finds out what came of a process's last execve(2), now that `thread` makes another call; none
-    /// if there was none, or it is not decided yet.
-    pub fn executed(&mut self, id: u32, thread: u32) -> Option<Executed> {
+    /// Finds out what came of what a process tried to execute, now that `thread` makes another call.
+    /// Nothing, if nothing was tried, or it is not decided yet.
+    pub fn executed(&mut self, id: u32, thread: u32) -> Vec<Executed> {
         let now = self.now();
         let known = &mut self.all[id as usize];
-        let attempt = known.attempt.as_ref()?;
+        if known.attempts.is_empty() {
+            return Vec::new();
+        }
         let pid = known.process.pid;
         // Only the thread that is left after an execve(2) has the process's number. Others are still
         // those of the old program, and so is the one that tried and failed.
         let image = if thread == pid { image_of(pid) } else { known.image.clone() };
         if image == known.image {
-            if attempt.thread != thread {
-                return None;
-            }
-            let attempt = known.attempt.take()?;
-            return Some(Executed { process: id, attempt, program: None });
+            let own = known.attempts.extract_if(.., |attempt| attempt.thread == thread);
+            return own.map(|attempt| Executed { attempt, program: None }).collect();
         }
-        let attempt = known.attempt.take()?;
-        let arguments = arguments_of(pid);
+        let arguments = arguments_of(pid, self.arguments_left);
+        self.arguments_left -= arguments.iter().map(Vec::len).sum::<usize>();
         known.process.programs.push(Program {
             program: lossy(&image.program),
             arguments: arguments.iter().map(|argument| lossy(argument)).collect(),
@@ -263,9 +288,18 @@ impl Processes {
         });
         known.process.cwd = lossy(&link(pid, "cwd"));
         let program = Some((image.program.clone(), argument::path(pid, image.name).ok()));
+        // One of them has succeeded, and the others' threads are gone: of several, the one that was on
+        // its way to this very file.
+        let mut attempts = mem::take(&mut known.attempts);
+        let last = attempts.len() - 1;
+        let succeeded = attempts.iter().position(|attempt| attempt.path == image.program);
+        attempts.swap(succeeded.unwrap_or(last), last);
+        let mut all: Vec<_> =
+            attempts.into_iter().map(|attempt| Executed { attempt, program: None }).collect();
+        all[last].program = program;
         known.image = image;
         self.threads.retain(|thread, process| *process != id || *thread == pid);
-        Some(Executed { process: id, attempt, program })
+        all
     }
 
     /// A process ends by itself, with this code.
@@ -338,8 +372,9 @@ impl Processes {
 
     /// Each execve(2) after which its process made no further call.
     pub fn undecided(&mut self) -> Vec<(u32, Execution)> {
-        let attempts = self.all.iter_mut().zip(0..);
-        attempts.filter_map(|(known, id)| Some((id, known.attempt.take()?))).collect()
+        let all = self.all.iter_mut().zip(0..);
+        all.flat_map(|(known, id)| known.attempts.drain(..).map(move |attempt| (id, attempt)))
+            .collect()
     }
 
     /// How many are known.
@@ -360,4 +395,31 @@ fn cpu_time(pid: u32) -> Option<u64> {
     let pid = Pid::from_raw(i32::try_from(pid).ok()?);
     let time = ClockId::pid_cpu_clock_id(pid).ok()?.now().ok()?;
     Some(micros(Duration::from(time)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn one_process_too_many_executes_nothing() {
+        let own = std::process::id();
+        let mut processes = Processes::new(own).unwrap();
+        processes.most = 1;
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let of_child = processes.of(child.id());
+        let may = processes.may_execute(child.id(), of_child);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!may && processes.refused() == 1);
+        let of_own = processes.of(own);
+        assert!(processes.may_execute(own, of_own) && processes.refused() == 1);
+    }
+
+    #[test]
+    fn arguments_are_kept_as_long_as_there_is_room() {
+        assert!(!arguments_of(std::process::id(), 1)[0].is_empty());
+        assert_eq!(arguments_of(std::process::id(), 0), [b""]);
+    }
 }

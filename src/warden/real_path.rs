@@ -11,7 +11,9 @@ use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 
 use super::argument::PathAt;
-use super::place::{self, Place, Procfs};
+use super::found;
+use super::place::Place;
+use super::procfs::Procfs;
 use crate::sys::{self, Notification};
 
 /// Writes the real path of the first argument to where the second says, if it fits into as many
@@ -27,7 +29,7 @@ pub fn answer(call: &Notification, procfs: &Procfs) -> (Option<Vec<u8>>, Result<
 
 fn write(call: &Notification, procfs: &Procfs, place: &Place) -> Result<(), Errno> {
     let [_, to, size, ..] = call.arguments;
-    let mut path = place.open(procfs, place::flags(libc::O_PATH | libc::O_CLOEXEC), 0)?.path;
+    let mut path = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0)?.path;
     // A pipe has no path, and what is removed has none any more.
     if !path.starts_with(b"/") {
         return Err(Errno::ENOENT);

@@ -11,7 +11,9 @@ use std::io::Read;
 
 use nix::errno::Errno;
 
-use super::place::{self, Found, Place, Procfs};
+use super::found::{self, Found};
+use super::place::Place;
+use super::procfs::Procfs;
 
 /// So much of a file's beginning the kernel looks at (`BINPRM_BUF_SIZE`).
 const LINE: usize = 256;
@@ -40,9 +42,9 @@ pub fn between(procfs: &Procfs, caller: u32, name: CString, program: &[u8]) -> V
 fn look(procfs: &Procfs, caller: u32, name: CString) -> Result<(Vec<u8>, Option<CString>), Errno> {
     let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let place = Place::for_caller(caller, name)?;
-    let Ok(Found { file, path }) = place.open(procfs, place::flags(flags), 0) else {
+    let Ok(Found { file, path }) = place.open(procfs, found::flags(flags), 0) else {
         // A program may be executable and not readable; it is no script then.
-        let found = place.open(procfs, place::flags(libc::O_PATH | libc::O_CLOEXEC), 0)?;
+        let found = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0)?;
         return Ok((found.path, None));
     };
     let mut line = Vec::new();

@@ -18,8 +18,8 @@ use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 
 use super::argument;
+use super::found;
 use super::names::Use;
-use super::place;
 use crate::sys::{self, Answer, Notification};
 
 /// How often callers that wait are looked at, in milliseconds.
@@ -103,7 +103,7 @@ impl Waits {
     /// Notes a wait, before there is a thread for it.
     pub fn begin(&self, waiting: Waiting) -> Begun {
         let Waiting { call, file, flags, close_on_exec, uses } = waiting;
-        let reads = flags & place::flags(libc::O_WRONLY) == 0;
+        let reads = flags & found::flags(libc::O_WRONLY) == 0;
         let wait = Arc::new(Wait {
             call,
             thread: OnceLock::new(),
@@ -129,7 +129,7 @@ impl Waits {
     pub fn open(&self, begun: Begun, note: impl FnOnce(&Notification, &[Use])) {
         let Begun { wait, file, flags } = begun;
         wait.thread.get_or_init(pthread_self);
-        let name = place::own_name(file.as_raw_fd());
+        let name = found::own_name(file.as_raw_fd());
         let opened = loop {
             if wait.given_up.load(Ordering::SeqCst) {
                 break Err(Errno::EINTR);
