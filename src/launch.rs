@@ -184,6 +184,9 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         }
         Err(error) => return Err(error.into()),
     };
+    if let Report::Ended { unwritten: Some(why), .. } = &report {
+        return Err(record::Error::unwritten(&record, why).into());
+    }
     let relayed = relay.finish()?;
     drop((tmp, home, preload));
 

@@ -47,8 +47,12 @@ fn collect(
     dropped: &mut u64,
     left: &mut u64,
 ) {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    let Ok(entries) = fs::read_dir(directory) else {
+        // Nobody knows what is in it.
+        *dropped += 1;
+        return;
+    };
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort_unstable();
     for path in paths {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };

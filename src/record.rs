@@ -99,6 +99,14 @@ pub struct Error {
     source: io::Error,
 }
 
+impl Error {
+    /// What the warden observed could not be written.
+    #[must_use]
+    pub fn unwritten(path: &Path, why: &str) -> Self {
+        Self { path: path.to_owned(), source: io::Error::other(why.to_owned()) }
+    }
+}
+
 /// Everything that a record is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2};
@@ -117,6 +117,9 @@ pub fn supervise(
     observed: &File,
     mut relay: impl FnMut(&[u8]) -> Result<(), relay::Error>,
 ) -> Result<Outcome, Error> {
+    // A record that grows beyond what the user's shell allows is an error to report, not a death. The
+    // script gets all signals back as they are by default.
+    set_up("ignore SIGXFSZ", sys::ignore(Signal::SIGXFSZ))?;
     // If Cargo is killed, nobody wants the script any more.
     set_up("tie its life to Cargo's", prctl::set_pdeathsig(Signal::SIGTERM))?;
     // Should the warden be killed, its children come to us.
@@ -164,7 +167,8 @@ pub fn supervise(
     drop((script, report_of_warden, lifeline_of_warden, plan));
 
     let watchdog = Watchdog::new(grants.limits, out_dir, warden.as_raw());
-    let streams = Streams { output, errors, report, stops, lifeline: Some(lifeline), watchdog };
+    let lifeline = Lifeline { warden, held: Some(lifeline), until: None };
+    let streams = Streams { output, errors, report, stops, lifeline, watchdog };
     let drained = streams.drain(&mut relay);
     // With the streams the lifeline is gone: the warden has no reason to stay.
     match waitpid(warden, None) {
@@ -197,8 +201,40 @@ struct Streams {
     errors: OwnedFd,
     report: OwnedFd,
     stops: SignalFd,
-    lifeline: Option<OwnedFd>,
+    lifeline: Lifeline,
     watchdog: Watchdog,
+}
+
+/// What keeps the warden, and with it the script, alive.
+struct Lifeline {
+    warden: Pid,
+    held: Option<OwnedFd>,
+    /// When the warden is killed, should it not have ended by itself.
+    until: Option<Instant>,
+}
+
+impl Lifeline {
+    /// How long the warden may take to end everything. It can hang in a call that it makes for the
+    /// script, on a file system that does not answer.
+    const GRACE: Duration = Duration::from_secs(5);
+
+    /// Lets go of the warden: it ends the script.
+    fn let_go(&mut self) {
+        if self.held.take().is_some() {
+            self.until = Some(Instant::now() + Self::GRACE);
+        }
+    }
+
+    /// Kills a warden that has not ended in time. What it leaves behind is killed when its report is
+    /// found to be missing.
+    fn look(&mut self) {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            self.until = None;
+            if let Err(errno) = kill(self.warden, Signal::SIGKILL) {
+                tracing::debug!(%errno, "the warden has ended");
+            }
+        }
+    }
 }
 
 const OUTPUT: usize = 0;
@@ -218,8 +254,10 @@ impl Streams {
         let mut buffer = vec![0; 64 * 1024];
         let mut pipes = [self.output, self.errors, self.report].map(|pipe| Some(File::from(pipe)));
         while pipes.iter().any(Option::is_some) {
-            let until = self.watchdog.next();
+            let next = self.watchdog.next();
+            let until = self.lifeline.until.map_or(next, |until| until.min(next));
             let (stopped, ready) = wait_for(&self.stops, &pipes, until).map_err(Error::Drain)?;
+            self.lifeline.look();
             if exceeded.is_none() {
                 exceeded = self.watchdog.look();
             }
@@ -261,7 +299,7 @@ impl Streams {
                 }
             }
             if failure.is_some() || exceeded.is_some() {
-                self.lifeline = None;
+                self.lifeline.let_go();
             }
         }
         failure.map_or(Ok((report, exceeded)), Err)

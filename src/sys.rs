@@ -194,6 +194,16 @@ pub fn let_interrupt(signal: Signal) -> Result<(), Errno> {
     unsafe { sigaction(signal, &action) }.map(drop)
 }
 
+/// Ignores a signal, until [`reset_signal_dispositions`] (signal(2)).
+///
+/// # Errors
+/// `EINVAL` for a signal that cannot be ignored.
+pub fn ignore(signal: Signal) -> Result<(), Errno> {
+    let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler of ours runs.
+    unsafe { sigaction(signal, &action) }.map(drop)
+}
+
 /// The Landlock ABI of the running kernel: 1 or more, or 0 if Landlock is missing or switched off
 /// (`landlock_create_ruleset(2)` with `LANDLOCK_CREATE_RULESET_VERSION`).
 #[must_use]

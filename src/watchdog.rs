@@ -4,20 +4,29 @@
 //! what lies in `OUT_DIR`, the supervisor looks at from time to time, and the less often the longer a
 //! look takes.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{SFlag, fstatat};
 use nix::unistd::{SysconfVar, sysconf};
 
 use crate::policy::{Limit, Limits};
+use crate::sys;
 
 /// Between two looks, at least.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// A look takes at most this part of the time.
 const SHARE: u32 = 50;
 const MIB: u64 = 1 << 20;
+/// What inode(7) counts disk space in, in bytes.
+const BLOCK: u64 = 512;
 
 /// See the file's description.
 #[derive(Debug)]
@@ -117,16 +126,49 @@ fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// The disk space that a directory takes, with everything below it, in bytes.
+/// The disk space that a directory takes, with everything below it, in bytes; as much as there can be,
+/// if something below it cannot be looked into. The script may change it meanwhile, but leads this
+/// process nowhere else by a symbolic link.
 fn size_of(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
-        .map(|(path, metadata)| {
-            // inode(7): a block has 512 bytes.
-            metadata.blocks() * 512 + if metadata.is_dir() { size_of(&path) } else { 0 }
-        })
-        .sum()
+    let Ok(root) = File::open(directory) else { return 0 };
+    let mut bytes = 0_u64;
+    let mut todo = vec![PathBuf::from(".")];
+    while let Some(path) = todo.pop() {
+        match size_in(&root, &path, &mut todo) {
+            Ok(size) => bytes = bytes.saturating_add(size),
+            // Gone by now, or something else.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
+            Err(_) => return u64::MAX,
+        }
+    }
+    bytes
+}
+
+/// The disk space of what is directly in a directory. The directories in it are still to do.
+fn size_in(root: &File, path: &Path, todo: &mut Vec<PathBuf>) -> Result<u64, Errno> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let flags = u64::from((libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned());
+    let resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_BENEATH;
+    let mut directory = Dir::from_fd(sys::open(root.as_raw_fd(), &name, flags, 0, resolve)?)?;
+    let mut names = Vec::new();
+    for entry in directory.iter() {
+        let name = entry?.file_name().to_owned();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            names.push(name);
+        }
+    }
+    let mut blocks = 0;
+    for name in names {
+        let Ok(stat) = fstatat(&directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        // inode(7)
+        blocks += u64::try_from(stat.st_blocks).unwrap_or(0);
+        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
+            todo.push(path.join(OsStr::from_bytes(name.to_bytes())));
+        }
+    }
+    Ok(blocks * BLOCK)
 }
 
 #[cfg(test)]
@@ -148,6 +190,25 @@ mod tests {
         let limits = |mebibytes| Limits { out_dir: Some(mebibytes), ..Limits::default() };
         assert_eq!(watchdog(limits(2), dir.path()).look(), Some(Limit::OutDir));
         assert_eq!(watchdog(limits(100), dir.path()).look(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_into_counts_as_too_much_and_a_link_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/usr", dir.path().join("link")).unwrap();
+        assert!(size_of(dir.path()) < 1 << 20);
+        // Deeper than a path can say.
+        let deep = format!("{}/{}", dir.path().display(), "d".repeat(200));
+        fs::create_dir(&deep).unwrap();
+        let top = File::open(&deep).unwrap();
+        let name = "d".repeat(200);
+        let mut inner = top.try_clone().unwrap();
+        for _ in 0..25 {
+            let below = format!("/proc/self/fd/{}/{name}", inner.as_raw_fd());
+            fs::create_dir(&below).unwrap();
+            inner = File::open(&below).unwrap();
+        }
+        assert_eq!(size_of(dir.path()), u64::MAX);
     }
 
     #[test]

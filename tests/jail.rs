@@ -676,6 +676,19 @@ impl ByHand {
         command.args(["exec", "--"]).arg(self.world.path("program"));
         command
     }
+
+    /// The program in the jail, by a shell that does something else before.
+    fn jailed_after(&self, first: &str) -> Command {
+        let mut command = self.command(Path::new("/bin/sh"));
+        command.arg("-c").arg(format!("{first}; exec \"$0\" exec -- \"$1\""));
+        command.arg(self.world.path("cargo-brig")).arg(self.world.path("program"));
+        command
+    }
+
+    fn record(&self) -> serde_json::Value {
+        let record = fs::read(self.out_dir().with_file_name("brig.json")).unwrap();
+        serde_json::from_slice(&record).unwrap()
+    }
 }
 
 /// Who a test by hand is to be run by: who runs the tests, and, if that is root, an ordinary user.
@@ -1275,6 +1288,23 @@ fn nothing_survives_the_warden_and_the_run_fails() {
     }
 }
 
+/// A warden that does nothing more stands for one that hangs in a call, on a file system that does not
+/// answer.
+#[test]
+fn nothing_survives_a_warden_that_hangs() {
+    for user in users() {
+        let by_hand = ByHand::new(WAITS_FOR_EVER, user);
+        let (mut supervisor, descendants) = waiting(&by_hand);
+        let [warden] = children_of(supervisor.id())[..] else { panic!("one child") };
+        kill(Pid::from_raw(warden), Signal::SIGSTOP).unwrap();
+        kill(Pid::from_raw(supervisor.id().cast_signed()), Signal::SIGTERM).unwrap();
+        let ended = Ending::of(supervisor.id().cast_signed());
+        assert!(ended.has_come(), "the supervisor waits for ever");
+        assert_eq!(supervisor.wait().unwrap().signal(), Some(Signal::SIGTERM as i32));
+        assert!(descendants.iter().all(Ending::has_come), "descendants have survived");
+    }
+}
+
 #[test]
 fn nothing_survives_cargo() {
     let project = Project::with_script("waits_for_ever", WAITS_FOR_EVER);
@@ -1552,6 +1582,71 @@ fn writing_to_the_own_package_fails() {
     assert!(!project.root.join("src/planted.rs").exists());
     succeed(&mut project.cargo(&["build"]));
     assert!(project.root.join("src/planted.rs").exists());
+}
+
+/// While one thread executes a program, which takes its time, another fails to.
+#[test]
+fn a_thread_does_not_hide_the_program_of_another() {
+    const ROUNDS: usize = 100;
+    let script = format!(
+        r#"
+        use std::os::unix::process::CommandExt;
+        use std::process::Command;
+        unsafe extern "C" {{
+            fn fork() -> i32;
+            fn waitpid(pid: i32, status: *mut i32, flags: i32) -> i32;
+        }}
+        fn main() {{
+            let padding = vec!["x".repeat(100_000); 10];
+            for _ in 0..{ROUNDS} {{
+                if unsafe {{ fork() }} == 0 {{
+                    let padding = padding.clone();
+                    std::thread::spawn(|| Command::new("/usr/bin/env").arg("true").args(padding).exec());
+                    loop {{
+                        Command::new("/no/such/program").exec();
+                        std::fs::metadata("/no/such/file").ok();
+                    }}
+                }}
+                unsafe {{ waitpid(-1, &mut 0, 0) }};
+            }}
+        }}"#
+    );
+    let by_hand = ByHand::new(&script, None);
+    let output = output_in_time(&mut by_hand.jailed());
+    assert!(output.status.success(), "{}", shown(&output));
+    let record = by_hand.record();
+    let program = fs::canonicalize("/usr/bin/env").unwrap();
+    let executed = record["accesses"].as_array().unwrap().iter().filter(|access| {
+        access["kind"] == "execute"
+            && access["outcome"] == "allowed"
+            && Path::new(access["path"].as_str().unwrap()) == program
+    });
+    let count: u64 = executed.map(|access| access["count"].as_u64().unwrap()).sum();
+    assert_eq!(count, ROUNDS as u64);
+}
+
+/// A record that finds no room is no record, and without one the run is void.
+#[test]
+fn a_record_that_does_not_fit_fails_the_run() {
+    let script = r#"
+        fn main() {
+            for number in 0..20_000 {
+                std::fs::metadata(format!("/no such file {number}")).ok();
+            }
+            println!("cargo::warning=it has run");
+        }"#;
+    for user in users() {
+        let by_hand = ByHand::new(script, user);
+        let output = output_in_time(&mut by_hand.jailed_after("ulimit -f 512"));
+        assert_eq!(output.status.code(), Some(125), "{}", shown(&output));
+        let text = stderr(&output);
+        assert!(text.contains("cannot write the record") && text.contains("large"), "{text}");
+        let out_dir = by_hand.out_dir();
+        let beside = fs::read_dir(out_dir.parent().unwrap()).unwrap();
+        let left: Vec<_> = beside.map(|entry| entry.unwrap().file_name()).collect();
+        let records = left.iter().filter(|name| name.to_string_lossy().starts_with("brig."));
+        assert_eq!(records.count(), 0, "{left:?}");
+    }
 }
 
 /// A program that cannot be read is closed to the warden, and so is what it asks for.
