@@ -6,9 +6,10 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::dir::Dir;
@@ -126,49 +127,69 @@ fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// The disk space that a directory takes, with everything below it, in bytes; as much as there can be,
-/// if something below it cannot be looked into. The script may change it meanwhile, but leads this
-/// process nowhere else by a symbolic link.
+/// The disk space that a directory takes, with everything below it, in bytes. A directory that cannot
+/// be listed counts as empty. The script may change all of it meanwhile, but leads this process nowhere
+/// else by a symbolic link.
 fn size_of(directory: &Path) -> u64 {
     let Ok(root) = File::open(directory) else { return 0 };
     let mut bytes = 0_u64;
-    let mut todo = vec![PathBuf::from(".")];
-    while let Some(path) = todo.pop() {
-        match size_in(&root, &path, &mut todo) {
-            Ok(size) => bytes = bytes.saturating_add(size),
-            // Gone by now, or something else.
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
-            Err(_) => return u64::MAX,
+    let mut todo = vec![Below { root: Rc::new(root.into()), path: PathBuf::from(".") }];
+    while let Some(next) = todo.pop() {
+        if let Ok(size) = next.size(&mut todo) {
+            bytes = bytes.saturating_add(size);
         }
     }
     bytes
 }
 
-/// The disk space of what is directly in a directory. The directories in it are still to do.
-fn size_in(root: &File, path: &Path, todo: &mut Vec<PathBuf>) -> Result<u64, Errno> {
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
-    let flags = u64::from((libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned());
-    let resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_BENEATH;
-    let mut directory = Dir::from_fd(sys::open(root.as_raw_fd(), &name, flags, 0, resolve)?)?;
-    let mut names = Vec::new();
-    for entry in directory.iter() {
-        let name = entry?.file_name().to_owned();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            names.push(name);
-        }
+/// A directory below another one.
+struct Below {
+    root: Rc<OwnedFd>,
+    path: PathBuf,
+}
+
+impl Below {
+    /// A longer path starts anew, before it gets too long for the kernel.
+    const LONGEST: usize = 2048;
+
+    fn open(&self) -> Result<OwnedFd, Errno> {
+        let name = CString::new(self.path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+        let flags = u64::from((libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned());
+        let resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_BENEATH;
+        sys::open(self.root.as_raw_fd(), &name, flags, 0, resolve)
     }
-    let mut blocks = 0;
-    for name in names {
-        let Ok(stat) = fstatat(&directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
-            continue;
+
+    /// The disk space of what is directly in it. The directories in it are still to do.
+    fn size(self, todo: &mut Vec<Self>) -> Result<u64, Errno> {
+        let mut directory = Dir::from_fd(self.open()?)?;
+        let mut names = Vec::new();
+        for entry in directory.iter() {
+            let name = entry?.file_name().to_owned();
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                names.push(name);
+            }
+        }
+        let is_long = self.path.as_os_str().len() > Self::LONGEST;
+        let (root, path) = if is_long {
+            (Rc::new(self.open()?), PathBuf::from("."))
+        } else {
+            (self.root, self.path)
         };
-        // inode(7)
-        blocks += u64::try_from(stat.st_blocks).unwrap_or(0);
-        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
-            todo.push(path.join(OsStr::from_bytes(name.to_bytes())));
+        let mut blocks = 0;
+        for name in names {
+            let Ok(stat) = fstatat(&directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
+            else {
+                continue;
+            };
+            // inode(7)
+            blocks += u64::try_from(stat.st_blocks).unwrap_or(0);
+            if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
+                let path = path.join(OsStr::from_bytes(name.to_bytes()));
+                todo.push(Self { root: Rc::clone(&root), path });
+            }
         }
+        Ok(blocks * BLOCK)
     }
-    Ok(blocks * BLOCK)
 }
 
 #[cfg(test)]
@@ -193,22 +214,21 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_looked_into_counts_as_too_much_and_a_link_leads_nowhere() {
+    fn links_lead_nowhere_and_depth_hides_nothing() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/usr", dir.path().join("link")).unwrap();
         assert!(size_of(dir.path()) < 1 << 20);
         // Deeper than a path can say.
-        let deep = format!("{}/{}", dir.path().display(), "d".repeat(200));
-        fs::create_dir(&deep).unwrap();
-        let top = File::open(&deep).unwrap();
         let name = "d".repeat(200);
-        let mut inner = top.try_clone().unwrap();
-        for _ in 0..25 {
+        let mut inner = File::open(dir.path()).unwrap();
+        for _ in 0..50 {
             let below = format!("/proc/self/fd/{}/{name}", inner.as_raw_fd());
             fs::create_dir(&below).unwrap();
             inner = File::open(&below).unwrap();
         }
-        assert_eq!(size_of(dir.path()), u64::MAX);
+        let file = format!("/proc/self/fd/{}/file", inner.as_raw_fd());
+        fs::write(file, vec![1; 3 << 20]).unwrap();
+        assert!(size_of(dir.path()) > 3 << 20);
     }
 
     #[test]
