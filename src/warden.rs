@@ -15,6 +15,7 @@
 pub mod accesses;
 pub mod argument;
 pub mod asked;
+pub mod directories;
 pub mod found;
 pub mod hand_over;
 pub mod look;

@@ -254,7 +254,7 @@ fn a_fifo_waits_for_its_other_end_and_nothing_else_does() {
 
 #[test]
 fn an_interrupted_call_is_neither_lost_nor_done_twice() {
-    let checks = same(&PROGRAMS.dynamic, "hammer", 22);
+    let checks = same(&PROGRAMS.dynamic, "hammer", 23);
     let names = ["restart: wrong", "no restart: wrong", "threads: wrong", "death: whole"];
     assert_eq!(said(&checks, names), ["0", "0", "0", "80"]);
 }

@@ -219,7 +219,7 @@ pub const TOPICS: &[Topic] = &[
             same("listxattrat", 465, NOTIFY),
             same("file_getattr", 468, NOTIFY),
             both("chdir", 80, 49, NOTIFY),
-            both("fchdir", 81, 50, ALLOW),
+            both("fchdir", 81, 50, NOTIFY),
             both("getcwd", 79, 17, ALLOW),
         ],
     },

@@ -59,7 +59,7 @@ impl Request {
         call: &Notification,
         procfs: &Procfs,
     ) -> Option<(Vec<u8>, Result<(), Errno>)> {
-        let place = Place::of(call, self.at).ok()?;
+        let place = Place::of(call, self.at, procfs).ok()?;
         let follow = match self.link {
             Link::Follow => true,
             Link::Keep => false,

@@ -228,7 +228,7 @@ fn named(call: &Notification, procfs: &Procfs, at: PathAt, link: Link) -> Result
         }
     }
     let flags = libc::O_PATH | libc::O_CLOEXEC | if follow { 0 } else { libc::O_NOFOLLOW };
-    Place::of(call, at)?.open(procfs, found::flags(flags), 0)
+    Place::of(call, at, procfs)?.open(procfs, found::flags(flags), 0)
 }
 
 /// Whether a descriptor was opened without access (`proc_pid_fdinfo`(5)).

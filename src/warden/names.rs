@@ -98,6 +98,12 @@ pub fn umask_of(thread: u32) -> Result<Mode, Errno> {
 }
 
 impl Request {
+    /// Whether a directory may be elsewhere after this.
+    #[must_use]
+    pub fn moves_directories(self) -> bool {
+        matches!(self, Self::Rename(..) | Self::Remove(..))
+    }
+
     /// What this call asks for, if it is such a call.
     #[must_use]
     pub fn of(number: i64) -> Option<Self> {
@@ -235,7 +241,7 @@ fn name(
     kind: Kind,
     uses: &mut Vec<Use>,
 ) -> Result<Name, Errno> {
-    let place = Place::of(call, at)?;
+    let place = Place::of(call, at, procfs)?;
     match place.parent(procfs) {
         Ok((directory, last)) => {
             let name = Name { directory, last };
@@ -257,7 +263,7 @@ fn opened(
     kind: Kind,
     uses: &mut Vec<Use>,
 ) -> Result<Found, Errno> {
-    let place = Place::of(call, at)?;
+    let place = Place::of(call, at, procfs)?;
     let found = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0);
     let path = found.as_ref().map_or_else(|_| place.text(), |found| found.path.clone());
     uses.push(Use { kind, path });

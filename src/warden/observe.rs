@@ -129,6 +129,8 @@ impl<'a> Observer<'a> {
         let process = self.processes.of(call.pid);
         self.asked.meets(process, &self.processes);
         self.note_executed(process, call.pid);
+        let is_first = self.processes.pid(process) == call.pid;
+        self.procfs.directories.meet(call.pid, is_first.then_some(process));
         if let Some(request) = open::Request::of(call) {
             return match request.perform(call, &self.procfs) {
                 open::Opened::Now(answer, uses) => {
@@ -169,6 +171,9 @@ impl<'a> Observer<'a> {
     }
 
     fn answer(&mut self, call: &Notification, process: u32) -> Answer {
+        if matches!(call.number, libc::SYS_chdir | libc::SYS_fchdir) {
+            self.procfs.directories.moves(call.pid);
+        }
         if let Some(request) = look::Request::of(call.number) {
             if let Some((path, found)) = request.look(call, &self.procfs) {
                 let outcome = outcome(found.err());
@@ -179,6 +184,9 @@ impl<'a> Observer<'a> {
         if let Some(request) = names::Request::of(call.number) {
             let mut uses = Vec::new();
             let result = request.perform(call, &self.procfs, &mut uses);
+            if request.moves_directories() {
+                self.procfs.directories.forget();
+            }
             self.note(call, &uses, result.err());
             return result.map_or_else(Answer::Fail, |()| Answer::Done);
         }
@@ -307,7 +315,7 @@ impl<'a> Observer<'a> {
             return Answer::Fail(Errno::EAGAIN);
         }
         self.asked.read(call.pid, process);
-        let place = match Place::of(call, at) {
+        let place = match Place::of(call, at, &self.procfs) {
             Ok(place) => place,
             Err(errno) => return Answer::Fail(errno),
         };

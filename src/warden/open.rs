@@ -122,7 +122,7 @@ impl Request {
     /// Opens the file.
     #[must_use]
     pub fn perform(self, call: &Notification, procfs: &Procfs) -> Opened {
-        let place = match self.place(call) {
+        let place = match self.place(call, procfs) {
             Ok(place) => place,
             // The call names nothing.
             Err(errno) => return Opened::Now(Answer::Fail(errno), Vec::new()),
@@ -137,12 +137,12 @@ impl Request {
         }
         // Without room for its descriptor a file is not opened, and so not made or emptied either.
         let changes = self.has(libc::O_CREAT | libc::O_TRUNC | TMPFILE);
-        if changes && !has_room(call.pid) && self.is_valid() {
+        if changes && !has_room(call.pid, procfs) && self.is_valid() {
             return Opened::Now(Answer::Fail(Errno::EMFILE), Vec::new());
         }
         let (found, created) = match self.open(call, procfs, &place) {
             Ok(opened) => opened,
-            Err(errno) if errno != Errno::EINVAL && !has_room(call.pid) => {
+            Err(errno) if errno != Errno::EINVAL && !has_room(call.pid, procfs) => {
                 return self.failed(procfs, &place, Errno::EMFILE);
             }
             Err(errno) => {
@@ -161,12 +161,16 @@ impl Request {
         Opened::Now(Answer::Descriptor(found.file, self.has(libc::O_CLOEXEC)), uses)
     }
 
-    fn place(&self, call: &Notification) -> Result<Place, Errno> {
+    fn place(&self, call: &Notification, procfs: &Procfs) -> Result<Place, Errno> {
         if let Some(errno) = self.invalid {
             return Err(errno);
         }
         let scoped = self.resolve & (libc::RESOLVE_BENEATH | libc::RESOLVE_IN_ROOT) != 0;
-        let place = if scoped { Place::scoped(call, self.at) } else { Place::of(call, self.at) };
+        let place = if scoped {
+            Place::scoped(call, self.at, procfs)
+        } else {
+            Place::of(call, self.at, procfs)
+        };
         // The kernel looks at the flags before it looks at the path.
         place.map_err(|errno| if self.is_valid() { errno } else { Errno::EINVAL })
     }
@@ -286,13 +290,12 @@ impl Request {
 
 /// Whether a process can have one more descriptor. The size of this directory is how many it has
 /// (Linux 6.2), and a new one gets the lowest free number.
-fn has_room(pid: u32) -> bool {
+fn has_room(pid: u32, procfs: &Procfs) -> bool {
     let Ok(limit) = sys::limit_of(pid, Resource::RLIMIT_NOFILE) else { return true };
-    let directory = format!("/proc/{pid}/fd");
-    if fs::metadata(&directory).is_ok_and(|metadata| metadata.len() < limit) {
+    if procfs.directories.open_descriptors(pid).is_ok_and(|count| count < limit) {
         return true;
     }
-    let Ok(all) = fs::read_dir(&directory) else { return true };
+    let Ok(all) = fs::read_dir(format!("/proc/{pid}/fd")) else { return true };
     let below = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
     (below.filter(|number| *number < limit).count() as u64) < limit
 }

@@ -9,13 +9,14 @@
 use std::cell::Cell;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::argument::{self, PathAt};
-use super::found::{self, Found, c_string, errno, path_only, real_path};
+use super::found::{self, Found, c_string, path_only, real_path};
 use super::names::joined;
 use super::procfs::{self, Procfs, process_of};
 use super::walk::{Last, Walk};
@@ -31,7 +32,7 @@ pub struct Place {
     /// The calling thread.
     caller: u32,
     /// Where a relative path starts.
-    base: Option<OwnedFd>,
+    base: Option<Arc<Found>>,
     /// The path as it was given.
     pub name: CString,
     /// Whether a symbolic link was met on it.
@@ -44,8 +45,8 @@ impl Place {
     /// # Errors
     /// As the kernel finds them: `EFAULT`, `ENAMETOOLONG`, `ENOENT` for an empty path, `EBADF` for a
     /// directory that is not open.
-    pub fn of(call: &Notification, at: PathAt) -> Result<Self, Errno> {
-        Self::from(call, at, |name| !name.starts_with(b"/"))
+    pub fn of(call: &Notification, at: PathAt, procfs: &Procfs) -> Result<Self, Errno> {
+        Self::from(call, at, procfs, |name| !name.starts_with(b"/"))
     }
 
     /// The same, where the directory counts for an absolute path too (openat2(2),
@@ -53,8 +54,8 @@ impl Place {
     ///
     /// # Errors
     /// As of [`Place::of`].
-    pub fn scoped(call: &Notification, at: PathAt) -> Result<Self, Errno> {
-        let mut place = Self::from(call, at, |_| true)?;
+    pub fn scoped(call: &Notification, at: PathAt, procfs: &Procfs) -> Result<Self, Errno> {
+        let mut place = Self::from(call, at, procfs, |_| true)?;
         let name = place.name.to_bytes();
         let start = name.iter().position(|byte| *byte != b'/').unwrap_or(name.len());
         let first = name[start..].split(|byte| *byte == b'/').next().unwrap_or_default();
@@ -77,6 +78,7 @@ impl Place {
     fn from(
         call: &Notification,
         PathAt(directory, path): PathAt,
+        procfs: &Procfs,
         counts: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, Errno> {
         let name = argument::path(call.pid, call.arguments[path])?;
@@ -84,22 +86,26 @@ impl Place {
             return Err(Errno::ENOENT);
         }
         let directory = directory.map(|index| argument::descriptor(call.arguments[index]));
-        let base = if counts(name.to_bytes()) { Some(base_of(call.pid, directory)?) } else { None };
+        let base = if counts(name.to_bytes()) {
+            Some(base_of(call.pid, directory, procfs)?)
+        } else {
+            None
+        };
         Ok(Self { caller: call.pid, base, name, has_links: Cell::new(false) })
     }
 
     fn starts_in_procfs(&self) -> Result<bool, Errno> {
         let Some(base) = &self.base else { return Ok(false) };
-        Ok(fstatfs(base)?.filesystem_type() == PROC_SUPER_MAGIC)
+        Ok(fstatfs(&base.file)?.filesystem_type() == PROC_SUPER_MAGIC)
     }
 
     /// The place that a name means to a thread.
     ///
     /// # Errors
     /// `ESRCH` or `ENOENT` if it is gone.
-    pub fn for_caller(caller: u32, name: CString) -> Result<Self, Errno> {
+    pub fn for_caller(caller: u32, name: CString, procfs: &Procfs) -> Result<Self, Errno> {
         let is_absolute = name.to_bytes().starts_with(b"/");
-        let base = if is_absolute { None } else { Some(base_of(caller, None)?) };
+        let base = if is_absolute { None } else { Some(procfs.directories.cwd(caller)?) };
         Ok(Self { caller, base, name, has_links: Cell::new(false) })
     }
 
@@ -108,18 +114,19 @@ impl Place {
     /// # Errors
     /// `EBADF` if it is not open.
     pub fn of_descriptor(call: &Notification, index: usize) -> Result<Found, Errno> {
-        Found::new(base_of(call.pid, Some(argument::descriptor(call.arguments[index])))?)
+        Found::new(open_file(call.pid, argument::descriptor(call.arguments[index]))?)
     }
 
     fn directory(&self) -> RawFd {
-        self.base.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd)
+        self.base.as_ref().map_or(libc::AT_FDCWD, |base| base.file.as_raw_fd())
     }
 
     /// The path, absolute, as far as it can be told without looking.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
-        let base = self.base.as_ref().and_then(|base| real_path(base.as_raw_fd()).ok());
-        let mut text = base.unwrap_or_default();
+        let mut text = self.base.as_ref().map_or_else(Vec::new, |base| base.path.clone());
+        // A root has no name of its own.
+        text.truncate(if text == b"/" { 0 } else { text.len() });
         for part in self.name.to_bytes().split(|byte| *byte == b'/') {
             match part {
                 b"" | b"." => {}
@@ -136,9 +143,7 @@ impl Place {
     /// The path as far as it resolves, without a link at its end being followed.
     #[must_use]
     pub fn name(&self, procfs: &Procfs) -> Vec<u8> {
-        let name = self.name.to_bytes();
-        let leads_up = name.windows(2).any(|pair| pair == b"..");
-        if !leads_up && !self.has_links.get() {
+        if !self.has_links.get() && self.leads_up_from_what_is_there() {
             return self.text();
         }
         // `..` is the parent of what is there, which a link before it can have made another. What is
@@ -153,6 +158,14 @@ impl Place {
         reached.unwrap_or_else(|_| self.text())
     }
 
+    /// Whether everything up to the last `..` is there. If there is no `..`, nothing has to be.
+    fn leads_up_from_what_is_there(&self) -> bool {
+        let name = self.name.to_bytes();
+        let Some(last) = name.windows(2).rposition(|pair| pair == b"..") else { return true };
+        let to_there = c_string(name[..last + 2].to_vec());
+        sys::open(self.directory(), &to_there, path_only(), 0, NO_LINKS).is_ok()
+    }
+
     /// Where a link that leads to nothing leads.
     #[must_use]
     pub fn target(&self, procfs: &Procfs) -> Option<Vec<u8>> {
@@ -164,10 +177,8 @@ impl Place {
     }
 
     /// Another name, from the same directory.
-    fn part(&self, name: CString) -> Result<Self, Errno> {
-        let base = self.base.as_ref().map(OwnedFd::try_clone).transpose();
-        let base = base.map_err(|error| errno(&error))?;
-        Ok(Self { caller: self.caller, base, name, has_links: Cell::new(false) })
+    fn part(&self, name: CString) -> Self {
+        Self { caller: self.caller, base: self.base.clone(), name, has_links: Cell::new(false) }
     }
 
     /// Whether there is a symbolic link, and it can be read; for the record only.
@@ -194,14 +205,8 @@ impl Place {
     pub fn open(&self, procfs: &Procfs, flags: u64, mode: u64) -> Result<Found, Errno> {
         let open = |resolve| sys::open(self.directory(), &self.name, flags, mode, resolve);
         match open(NO_LINKS) {
-            Ok(file) if is_plain(self.name.to_bytes()) => {
-                let path = self.name.to_bytes();
-                if procfs.is_refused(path) {
-                    return Err(Errno::EACCES);
-                }
-                return Ok(Found { file, path: path.to_vec() });
-            }
-            Ok(file) => return admitted(procfs, Found::new(file)?),
+            // No link was met, and so its name is its real path.
+            Ok(file) => return admitted(procfs, self.as_named(file)?),
             Err(Errno::ELOOP) => {}
             Err(errno) => return Err(errno),
         }
@@ -222,6 +227,17 @@ impl Place {
         }
         let file = sys::open(directory.as_raw_fd(), &name, flags, mode, resolve)?;
         admitted(procfs, Found::new(file)?)
+    }
+
+    /// A file that was opened by this name without a link on it.
+    fn as_named(&self, file: OwnedFd) -> Result<Found, Errno> {
+        // Of what has been removed, or cannot be reached, the kernel says so in words.
+        let has_real_path =
+            |base: &Arc<Found>| base.path.starts_with(b"/") && !base.path.ends_with(b")");
+        if self.base.as_ref().is_none_or(has_real_path) {
+            return Ok(Found { file, path: self.text() });
+        }
+        Found::new(file)
     }
 
     /// Opens what is there, under resolve flags of the caller's own (openat2(2)).
@@ -259,13 +275,13 @@ impl Place {
             b"" => c".".to_owned(),
             directory => c_string(directory.to_vec()),
         };
-        let place = self.part(directory)?;
+        let place = self.part(directory);
         Ok((place.open(procfs, path_only() | found::flags(libc::O_DIRECTORY), 0)?, last))
     }
 
     /// The path, to be followed part by part.
     fn start(&self) -> Result<Walk, Errno> {
-        Walk::new(self.caller, self.base.as_ref(), self.name.to_bytes())
+        Walk::new(self.caller, self.base.as_deref(), self.name.to_bytes())
     }
 }
 
@@ -274,21 +290,16 @@ fn admitted(procfs: &Procfs, found: Found) -> Result<Found, Errno> {
 }
 
 /// The calling thread's working directory, or an open file of its.
-fn base_of(caller: u32, directory: Option<i32>) -> Result<OwnedFd, Errno> {
-    let name = match directory {
-        None | Some(libc::AT_FDCWD) => format!("/proc/{caller}/cwd"),
-        Some(directory) => format!("/proc/{caller}/fd/{directory}"),
-    };
-    sys::open(AT_FDCWD.as_raw_fd(), &c_string(name.into_bytes()), path_only(), 0, 0).map_err(
-        |errno| match errno {
-            Errno::ENOENT if directory.is_some() => Errno::EBADF,
-            errno => errno,
-        },
-    )
+fn base_of(caller: u32, directory: Option<i32>, procfs: &Procfs) -> Result<Arc<Found>, Errno> {
+    match directory {
+        None | Some(libc::AT_FDCWD) => procfs.directories.cwd(caller),
+        Some(directory) => Ok(Arc::new(Found::new(open_file(caller, directory)?)?)),
+    }
 }
 
-/// Whether a path is its own real path, if no link is on it.
-fn is_plain(path: &[u8]) -> bool {
-    path.starts_with(b"/")
-        && path.split(|byte| *byte == b'/').skip(1).all(|part| !matches!(part, b"" | b"." | b".."))
+/// An open file of a thread.
+fn open_file(caller: u32, descriptor: i32) -> Result<OwnedFd, Errno> {
+    let name = c_string(format!("/proc/{caller}/fd/{descriptor}").into_bytes());
+    sys::open(AT_FDCWD.as_raw_fd(), &name, path_only(), 0, 0)
+        .map_err(|errno| if errno == Errno::ENOENT { Errno::EBADF } else { errno })
 }

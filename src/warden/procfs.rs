@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 
 use super::argument;
+use super::directories::Directories;
 use super::found::{c_string, errno};
 use crate::sys;
 
@@ -19,6 +20,8 @@ use crate::sys;
 pub struct Procfs {
     /// Where else it is mounted: what lies there is refused.
     elsewhere: Vec<Vec<u8>>,
+    /// Where processes stand.
+    pub directories: Directories,
 }
 
 impl Procfs {
@@ -41,7 +44,7 @@ impl Procfs {
             let point = unescaped(point);
             (kind == b"proc" && !is_below(&point, b"/proc")).then_some(point)
         });
-        Ok(Self { elsewhere: elsewhere.collect() })
+        Ok(Self { elsewhere: elsewhere.collect(), directories: Directories::default() })
     }
 
     /// Whether what lies at this real path is not to be opened for a script.
@@ -104,7 +107,8 @@ mod tests {
 
     #[test]
     fn its_own_directory_is_refused_but_for_what_is_public() {
-        let procfs = Procfs { elsewhere: vec![b"/x y".to_vec()] };
+        let procfs =
+            Procfs { elsewhere: vec![b"/x y".to_vec()], directories: Directories::default() };
         let own = |name: &str| format!("/proc/{}{name}", std::process::id()).into_bytes();
         assert!(procfs.is_refused(&own("/mem")) && !procfs.is_refused(&own("/status")));
         assert!(procfs.is_refused(b"/x y/1/mem") && !procfs.is_refused(b"/x yz"));

@@ -19,7 +19,7 @@ use crate::sys::{self, Notification};
 /// Writes the real path of the first argument to where the second says, if it fits into as many
 /// bytes as the third says. Returns the path that was asked for, and what came of it.
 pub fn answer(call: &Notification, procfs: &Procfs) -> (Option<Vec<u8>>, Result<(), Errno>) {
-    let place = match Place::of(call, PathAt(None, 0)) {
+    let place = match Place::of(call, PathAt(None, 0), procfs) {
         Ok(place) => place,
         Err(errno) => return (None, Err(errno)),
     };

@@ -41,7 +41,7 @@ pub fn between(procfs: &Procfs, caller: u32, name: CString, program: &[u8]) -> V
 /// A file's path, and the interpreter that it names.
 fn look(procfs: &Procfs, caller: u32, name: CString) -> Result<(Vec<u8>, Option<CString>), Errno> {
     let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
-    let place = Place::for_caller(caller, name)?;
+    let place = Place::for_caller(caller, name, procfs)?;
     let Ok(Found { file, path }) = place.open(procfs, found::flags(flags), 0) else {
         // A program may be executable and not readable; it is no script then.
         let found = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0)?;

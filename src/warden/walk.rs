@@ -9,7 +9,7 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
-use super::found::{self, c_string, errno, path_only, real_path};
+use super::found::{self, Found, c_string, errno, path_only, real_path};
 use super::procfs::{Procfs, process_of};
 use crate::sys;
 
@@ -53,9 +53,9 @@ impl Walk {
     ///
     /// # Errors
     /// If there are no more descriptors.
-    pub fn new(caller: u32, directory: Option<&OwnedFd>, path: &[u8]) -> Result<Self, Errno> {
+    pub fn new(caller: u32, directory: Option<&Found>, path: &[u8]) -> Result<Self, Errno> {
         let current = match directory {
-            Some(directory) => directory.try_clone().map_err(|error| errno(&error))?,
+            Some(directory) => directory.file.try_clone().map_err(|error| errno(&error))?,
             None => root()?,
         };
         let mut walk = Self { caller, current, rest: Vec::new(), links: 0 };
