@@ -10,14 +10,17 @@
 //! knows, are the warden's to judge.
 //!
 //! One thread answers notifications and does nothing else, so that it is woken where the script
-//! runs; the other waits for the ends of processes and for the supervisor's.
+//! runs; another waits for the ends of processes and for the supervisor's. A script that asks much has
+//! more to answer it.
 
 pub mod accesses;
+pub mod answering;
 pub mod argument;
 pub mod asked;
 pub mod directories;
 pub mod found;
 pub mod hand_over;
+pub mod here;
 pub mod look;
 pub mod metadata;
 pub mod names;
@@ -29,6 +32,7 @@ pub mod processes;
 pub mod procfs;
 pub mod real_path;
 pub mod scripts;
+pub mod under_way;
 pub mod waiting;
 pub mod walk;
 pub mod watch;
@@ -37,12 +41,11 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -54,10 +57,12 @@ use crate::jail::enter::{self, Script};
 use crate::network::Attempt;
 use crate::policy::{Grants, Limit};
 use crate::sys::{self, Fork};
-use observe::{Observer, Shared, locked};
+use answering::Answering;
+use observe::{Observer, locked};
 use processes::Processes;
 use procfs::Procfs;
-use waiting::{Waiting, Waits};
+use under_way::UnderWay;
+use waiting::Waits;
 use watch::{Watch, end_rest};
 
 /// What the warden tells the supervisor at its end.
@@ -185,38 +190,30 @@ fn guard(
     let procfs = Procfs::read().map_err(step("cannot read /proc as its own"))?;
     let Ok(listener) = ours.receive() else {
         // The script ended before it had a filter.
-        end_rest(scoped);
+        let _ = end_rest(scoped);
         return Err(reason(failure.as_fd())?);
     };
     // An older kernel has no such flag; answers are slower there, and no less right.
     if let Err(error) = sys::wake_listener_on_same_cpu(listener.as_fd()) {
         tracing::debug!(%error, "the listener wakes on any CPU");
     }
-    let own = listener.try_clone().map_err(|error| format!("cannot keep the listener: {error}"))?;
-    let waits = own.try_clone().map_err(|error| format!("cannot keep the listener: {error}"))?;
+    let waits =
+        listener.try_clone().map_err(|error| format!("cannot keep the listener: {error}"))?;
     let waits = Waits::new(waits).map_err(step("cannot prepare for opens that wait"))?;
-    let observer = Mutex::new(Observer::new(own, procfs, grants, processes));
+    let observer = Mutex::new(Observer::new(grants, processes));
+    let (busy, under_way) = (RwLock::new(()), UnderWay::default());
     thread::scope(|scope| {
-        let answering = thread::Builder::new().stack_size(STACK);
-        let answering = answering.spawn_scoped(scope, || {
-            answer_all(listener.as_fd(), &observer, &waits, |waiting| {
-                let note = |call: &_, uses: &[_]| locked(&observer).note(call, uses, None);
-                let thread = thread::Builder::new().stack_size(STACK);
-                let (waits, call) = (&waits, waiting.call);
-                let begun = waits.begin(*waiting);
-                if thread.spawn_scoped(scope, move || waits.open(begun, note)).is_err() {
-                    waits.cannot(&call);
-                }
-            });
-        });
-        if let Err(error) = answering {
-            end_rest(scoped);
+        let (listener, observer, waits) = (listener.as_fd(), &observer, &waits);
+        let (busy, under_way) = (&busy, &under_way);
+        let answering = Answering { listener, grants, observer, waits, busy, under_way };
+        if let Err(error) = answering.start(scope, procfs) {
+            let _ = end_rest(scoped);
             end(channels, &Report::NotStarted { why: format!("cannot start a thread: {error}") });
         }
-        let watch = Watch { first, children, observer: &observer, waits: &waits };
+        let watch = Watch { first, children, observer, waits };
         let status = watch.run(channels.lifeline.as_fd());
         let wall = started.elapsed();
-        locked(&observer).read_rest();
+        locked(observer).read_rest();
         let killed = end_rest(scoped);
         // The answering thread may wait for ever (below Linux 6.11): nothing is left but to end here.
         let status = match (reason(failure.as_fd()), status) {
@@ -224,7 +221,9 @@ fn guard(
             (Ok(none), Err(why)) if none.is_empty() => end(channels, &Report::NotStarted { why }),
             (Ok(why) | Err(why), _) => end(channels, &Report::NotStarted { why }),
         };
-        let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody is left to ask; what has been done is noted before the last word.
+        let _all = busy.write().unwrap_or_else(PoisonError::into_inner);
+        let mut observer = locked(observer);
         if let Some(status) = status {
             observer.processes.first_ended(status);
         }
@@ -251,9 +250,6 @@ fn guard(
     })
 }
 
-/// The answering thread's stack, in bytes.
-const STACK: usize = 256 * 1024;
-
 /// Why the script was not executed; empty if it was.
 fn reason(failure: BorrowedFd<'_>) -> Result<String, String> {
     let mut why = String::new();
@@ -261,35 +257,4 @@ fn reason(failure: BorrowedFd<'_>) -> Result<String, String> {
         .and_then(|mut pipe| pipe.read_to_string(&mut why))
         .map_err(|error| format!("cannot read why the script did not start: {error}"))?;
     Ok(why)
-}
-
-/// Answers notifications until nobody is left to make any.
-fn answer_all(
-    listener: BorrowedFd<'_>,
-    observer: &Shared<'_>,
-    waits: &Waits,
-    wait: impl Fn(Box<Waiting>),
-) {
-    loop {
-        match sys::receive_notification(listener) {
-            Ok(call) => {
-                waits.end_dead();
-                let waiting = locked(observer).notified(&call);
-                if let Some(waiting) = waiting {
-                    wait(waiting);
-                }
-            }
-            Err(Errno::EINTR) => {}
-            // Whoever asked died in between, or everybody has.
-            Err(Errno::ENOENT) if !has_ended(listener) => {}
-            Err(_) => return,
-        }
-    }
-}
-
-/// Whether the last process with the filter is gone.
-fn has_ended(listener: BorrowedFd<'_>) -> bool {
-    let mut polled = [PollFd::new(listener, PollFlags::POLLIN)];
-    let seen = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
-    seen && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }

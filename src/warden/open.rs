@@ -115,6 +115,12 @@ impl Request {
         }
     }
 
+    /// Whether the call may make or empty a file.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.has(libc::O_CREAT | libc::O_TRUNC | TMPFILE)
+    }
+
     fn has(&self, flag: i32) -> bool {
         self.flags & found::flags(flag) != 0
     }
@@ -136,8 +142,7 @@ impl Request {
             return self.look(procfs, &place);
         }
         // Without room for its descriptor a file is not opened, and so not made or emptied either.
-        let changes = self.has(libc::O_CREAT | libc::O_TRUNC | TMPFILE);
-        if changes && !has_room(call.pid, procfs) && self.is_valid() {
+        if self.changes() && !has_room(call.pid, procfs) && self.is_valid() {
             return Opened::Now(Answer::Fail(Errno::EMFILE), Vec::new());
         }
         let (found, created) = match self.open(call, procfs, &place) {

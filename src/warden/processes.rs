@@ -102,22 +102,26 @@ fn link(pid: u32, name: &str) -> Vec<u8> {
     target.map(|path| path.into_os_string().into_vec()).unwrap_or_default()
 }
 
-fn image_of(pid: u32) -> Image {
+/// What a process runs; none if it is ending, or at this moment becoming another program.
+fn image_of(pid: u32) -> Option<Image> {
     const AT_BASE: u64 = 7;
     const AT_RANDOM: u64 = 25;
     const AT_EXECFN: u64 = 31;
-    let vector = fs::read(format!("/proc/{pid}/auxv")).unwrap_or_default();
+    let program = link(pid, "exe");
+    let vector = fs::read(format!("/proc/{pid}/auxv")).ok()?;
     let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
     let value = |key| {
         let pair = vector.chunks_exact(16).find(|pair| word(&pair[..8]) == key);
         pair.map_or(0, |pair| word(&pair[8..]))
     };
-    Image {
-        program: link(pid, "exe"),
+    let image = Image {
         interpreter: value(AT_BASE),
         random: value(AT_RANDOM),
         name: value(AT_EXECFN),
-    }
+        program: link(pid, "exe"),
+    };
+    let is_whole = image.random != 0 && !program.is_empty() && program == image.program;
+    is_whole.then_some(image)
 }
 
 fn arguments_of(pid: u32, most: usize) -> Vec<Vec<u8>> {
@@ -143,7 +147,7 @@ impl Processes {
             threads: HashMap::new(),
             started: Instant::now(),
             ends: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            first_image: image_of(first),
+            first_image: image_of(first).unwrap_or_default(),
         };
         processes.add(first, None);
         Ok(processes)
@@ -171,7 +175,7 @@ impl Processes {
             self.ends.add(descriptor, event).is_ok()
         });
         let parent_process = parent.map(|parent| &self.all[parent as usize]);
-        let image = if parent.is_some() { image_of(pid) } else { self.first_image.clone() };
+        let image = parent.and_then(|_| image_of(pid)).unwrap_or_else(|| self.first_image.clone());
         let cwd =
             parent_process.map_or_else(|| lossy(&link(pid, "cwd")), |p| p.process.cwd.clone());
         let process = Process {
@@ -274,7 +278,8 @@ impl Processes {
         let pid = known.process.pid;
         // Only the thread that is left after an execve(2) has the process's number. Others are still
         // those of the old program, and so is the one that tried and failed.
-        let image = if thread == pid { image_of(pid) } else { known.image.clone() };
+        let image = if thread == pid { image_of(pid) } else { Some(known.image.clone()) };
+        let Some(image) = image else { return Vec::new() };
         if image == known.image {
             let own = known.attempts.extract_if(.., |attempt| attempt.thread == thread);
             return own.map(|attempt| Executed { attempt, program: None }).collect();

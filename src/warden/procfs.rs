@@ -47,6 +47,12 @@ impl Procfs {
         Ok(Self { elsewhere: elsewhere.collect(), directories: Directories::default() })
     }
 
+    /// The same for another thread.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { elsewhere: self.elsewhere.clone(), directories: self.directories.another() }
+    }
+
     /// Whether what lies at this real path is not to be opened for a script.
     #[must_use]
     pub fn is_refused(&self, path: &[u8]) -> bool {
@@ -76,10 +82,12 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     while let Some((first, behind)) = rest.split_first() {
         let digits = behind.get(..3).and_then(|digits| str::from_utf8(digits).ok());
         let number = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        (rest, _) = match number.filter(|_| *first == b'\\') {
-            Some(number) => (&behind[3..], bytes.push(number)),
-            None => (behind, bytes.push(*first)),
+        let (byte, after) = match number.filter(|_| *first == b'\\') {
+            Some(number) => (number, &behind[3..]),
+            None => (*first, behind),
         };
+        bytes.push(byte);
+        rest = after;
     }
     bytes
 }

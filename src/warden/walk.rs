@@ -69,7 +69,7 @@ impl Walk {
     /// Those of open(2), and [`Walk::reached`] tells how far it was possible.
     pub fn run(&mut self, procfs: &Procfs, follow: bool) -> Result<Last, Errno> {
         while let Some(part) = self.rest.pop() {
-            match self.step(procfs, part.clone(), follow) {
+            match self.step(procfs, &part, follow) {
                 Ok(Step::Further) => {}
                 Ok(Step::Last { name, is_magic }) => return self.end(name, is_magic),
                 Err(errno) => {
@@ -116,16 +116,16 @@ impl Walk {
         sys::open(self.current.as_raw_fd(), name, path_only() | flags, 0, resolve)
     }
 
-    fn step(&mut self, procfs: &Procfs, part: Vec<u8>, follow: bool) -> Result<Step, Errno> {
+    fn step(&mut self, procfs: &Procfs, part: &[u8], follow: bool) -> Result<Step, Errno> {
         if part.is_empty() {
             return Ok(Step::Further);
         }
         // Only slashes are left.
         let is_last = self.rest.iter().all(Vec::is_empty);
         let must_be_directory = !self.rest.is_empty();
-        let name = c_string(part.clone());
+        let name = c_string(part.to_owned());
         let whole = if is_last && must_be_directory {
-            c_string([part.as_slice(), b"/"].concat())
+            c_string([part, b"/"].concat())
         } else {
             name.clone()
         };

@@ -62,7 +62,7 @@ impl Watch<'_, '_> {
             if seen(2) {
                 locked(self.observer).processes.note_ends();
             }
-            self.waits.look(|call, uses| locked(self.observer).note(call, uses, None));
+            self.waits.look(|call, uses| locked(self.observer).note_late(call, uses));
         }
     }
 
@@ -80,6 +80,7 @@ impl Watch<'_, '_> {
 
 /// Kills and reaps every process of the script that is left, and says how many were killed.
 /// `scoped` is whether this process's domain scopes signals.
+#[must_use]
 pub fn end_rest(scoped: bool) -> u64 {
     if !scoped {
         return orphans::end_all();

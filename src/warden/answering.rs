@@ -1,0 +1,339 @@
+//! Answering notifications: what the script asks for is done here, or judged, and noted.
+//!
+//! Opens, changes of names and changes of metadata are performed, so that what is recorded is what was
+//! done. Landlock decides them in the kernel: this thread is in the domain that the script is in. What
+//! is only looked at, and the start of a program, the kernel carries out for the caller.
+//!
+//! Several threads may answer at once, each with its own view of /proc: one alone would make processes
+//! that run side by side wait for each other, and pull them to its own processor.
+
+use std::ffi::OsStr;
+use std::io;
+use std::num::NonZero;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{MutexGuard, PoisonError, RwLock};
+use std::thread::{self, Builder, Scope};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+
+use super::argument::PathAt;
+use super::here::Here;
+use super::observe::{Observer, Shared, locked, outcome};
+use super::place::Place;
+use super::processes::Execution;
+use super::procfs::Procfs;
+use super::under_way::{Change, UnderWay};
+use super::waiting::{Waiting, Waits};
+use super::{found, look, metadata, names, open, real_path};
+use crate::access::{Kind, Outcome};
+use crate::policy::{Grants, Right};
+use crate::preload::protocol;
+use crate::sys::{self, Answer, Notification};
+
+/// What all answering threads have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Answering<'a, 'g> {
+    /// Gives notifications, and takes answers.
+    pub listener: BorrowedFd<'a>,
+    /// What the script may change.
+    pub grants: &'g Grants,
+    /// Takes notes.
+    pub observer: &'a Shared<'g>,
+    /// Opens that wait.
+    pub waits: &'a Waits,
+    /// Held for reading as long as something is done that is not noted yet.
+    pub busy: &'a RwLock<()>,
+    /// Changes that are under way.
+    pub under_way: &'a UnderWay,
+}
+
+/// One thread's part of it.
+struct Thread<'a, 'g> {
+    all: Answering<'a, 'g>,
+    procfs: Procfs,
+}
+
+/// A thread's stack, in bytes.
+const STACK: usize = 256 * 1024;
+/// A script that asks so often is worth further threads.
+const MANY: u64 = 500;
+/// No more threads answer.
+const MOST_THREADS: usize = 16;
+
+/// The library's own call.
+const REAL_PATH: i64 = protocol::REAL_PATH as i64;
+/// See above.
+const TOLD: i64 = protocol::NUMBER as i64;
+
+fn new_thread() -> Builder {
+    Builder::new().stack_size(STACK)
+}
+
+impl<'a, 'g> Answering<'a, 'g> {
+    /// Starts a thread that answers until nobody is left to ask, and later further ones.
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    pub fn start<'scope>(self, scope: &'scope Scope<'scope, '_>, procfs: Procfs) -> io::Result<()>
+    where
+        'a: 'scope,
+        'g: 'scope,
+    {
+        let spare = procfs.another();
+        let first = Thread { all: self, procfs };
+        let answer = move || {
+            first.run(scope, |answered| {
+                if answered == MANY {
+                    self.start_others(scope, &spare);
+                }
+            });
+        };
+        new_thread().spawn_scoped(scope, answer).map(drop)
+    }
+
+    /// Starts one thread for each further processor that the script may use.
+    fn start_others<'scope>(self, scope: &'scope Scope<'scope, '_>, procfs: &Procfs)
+    where
+        'a: 'scope,
+        'g: 'scope,
+    {
+        let count = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+        for _ in 1..count {
+            let other = Thread { all: self, procfs: procfs.another() };
+            let answer = move || {
+                // A umask of its own: each file is made with its caller's (umask(2)).
+                match unshare(CloneFlags::CLONE_FS) {
+                    Ok(()) => other.run(scope, |_| {}),
+                    Err(errno) => tracing::debug!(%errno, "fewer threads answer"),
+                }
+            };
+            if let Err(error) = new_thread().spawn_scoped(scope, answer) {
+                tracing::debug!(%error, "fewer threads answer");
+            }
+        }
+    }
+
+    /// Finds a thread for an open that has to wait.
+    fn wait<'scope>(self, scope: &'scope Scope<'scope, '_>, waiting: Waiting)
+    where
+        'a: 'scope,
+        'g: 'scope,
+    {
+        let call = waiting.call;
+        let begun = self.waits.begin(waiting);
+        let open = move || {
+            self.waits.open(begun, |call, uses| locked(self.observer).note_late(call, uses));
+        };
+        if new_thread().spawn_scoped(scope, open).is_err() {
+            self.waits.cannot(&call);
+        }
+    }
+}
+
+impl<'a, 'g> Thread<'a, 'g> {
+    /// Answers, and tells `further` how often it has.
+    fn run<'scope>(&self, scope: &'scope Scope<'scope, '_>, further: impl Fn(u64))
+    where
+        'a: 'scope,
+        'g: 'scope,
+    {
+        let mut answered = 0;
+        loop {
+            match sys::receive_notification(self.all.listener) {
+                Ok(call) => {
+                    let _busy = self.all.busy.read().unwrap_or_else(PoisonError::into_inner);
+                    self.all.waits.end_dead();
+                    self.all.under_way.wait_for_the_dead(self.all.listener);
+                    if let Some(waiting) = self.notified(&call) {
+                        self.all.wait(scope, *waiting);
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                // Whoever asked died in between, or everybody has.
+                Err(Errno::ENOENT) if !self.has_ended() => {}
+                Err(_) => return,
+            }
+            answered += 1;
+            further(answered);
+        }
+    }
+
+    /// Whether the last process with the filter is gone.
+    fn has_ended(&self) -> bool {
+        let mut polled = [PollFd::new(self.all.listener, PollFlags::POLLIN)];
+        let seen = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+        seen && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
+    }
+
+    fn observer(&self) -> MutexGuard<'_, Observer<'g>> {
+        locked(self.all.observer)
+    }
+
+    /// Carries out or judges one call, notes it, and answers it; or gives back what has to wait.
+    fn notified(&self, call: &Notification) -> Option<Box<Waiting>> {
+        let (process, is_first) = self.observer().meet(call, &self.procfs);
+        self.procfs.directories.meet(call.pid, is_first.then_some(process));
+        if let Some(request) = open::Request::of(call) {
+            let change = if request.changes() { Some(self.begin(call)?) } else { None };
+            let opened = request.perform(call, &self.procfs);
+            drop(change);
+            return match opened {
+                open::Opened::Now(answer, uses) => {
+                    let errno = self.give(call, answer).err();
+                    self.observer().note(process, &uses, errno);
+                    None
+                }
+                open::Opened::Later(waiting) => Some(waiting),
+            };
+        }
+        let answer = self.answer(call, process)?;
+        self.give(call, answer).ok();
+        None
+    }
+
+    /// Begins a change; none if nobody waits for it any more.
+    fn begin(&self, call: &Notification) -> Option<Change<'_>> {
+        self.all.under_way.begin(self.all.listener, call.id)
+    }
+
+    /// Answers, and says what the caller gets to see: only the kernel knows whether a descriptor fits
+    /// into its limit.
+    fn give(&self, call: &Notification, answer: Answer) -> Result<(), Errno> {
+        let failed = if let Answer::Fail(errno) = answer { Some(errno) } else { None };
+        match self.send(call, answer) {
+            // Nobody waits any more, which is not ours to mend.
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => {
+                self.send(call, Answer::Fail(errno)).ok();
+                return Err(errno);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn send(&self, call: &Notification, answer: Answer) -> Result<(), Errno> {
+        let answered = if let Answer::Descriptor(file, close_on_exec) = answer {
+            let added = {
+                // The kernel wakes the caller to take a descriptor, and this thread when that is done.
+                // On another processor, either costs as much as ten calls.
+                let _here = [Here::hold(call.pid), Here::hold(0)];
+                sys::add_descriptor(self.all.listener, call.id, &file, close_on_exec)
+            };
+            // Only now does the caller go on, and may run where it always could. From now on the file is
+            // its alone: it may close it, and execute what it has written.
+            drop(file);
+            added.and_then(|number| {
+                sys::answer_notification(self.all.listener, call.id, &Answer::Number(number))
+            })
+        } else {
+            sys::answer_notification(self.all.listener, call.id, &answer)
+        };
+        answered.inspect_err(|errno| tracing::trace!(%errno, "a notification was not answered"))
+    }
+
+    /// Carries out or judges a call that opens nothing; none if nobody waits for it any more.
+    fn answer(&self, call: &Notification, process: u32) -> Option<Answer> {
+        if matches!(call.number, libc::SYS_chdir | libc::SYS_fchdir) {
+            self.procfs.directories.moves(call.pid);
+        }
+        if let Some(request) = look::Request::of(call.number) {
+            if let Some((path, found)) = request.look(call, &self.procfs) {
+                self.observer().add(request.kind, &path, outcome(found.err()), process);
+            }
+            return Some(Answer::Continue);
+        }
+        if let Some(request) = names::Request::of(call.number) {
+            let _change = self.begin(call)?;
+            let mut uses = Vec::new();
+            let result = request.perform(call, &self.procfs, &mut uses);
+            if request.moves_directories() {
+                self.procfs.directories.forget();
+            }
+            self.observer().note(process, &uses, result.err());
+            return Some(result.map_or_else(Answer::Fail, |()| Answer::Done));
+        }
+        if let Some(request) = metadata::Request::of(call.number) {
+            let _change = self.begin(call)?;
+            let done = self.change(call, process, request);
+            return Some(done.map_or_else(Answer::Fail, |()| Answer::Done));
+        }
+        Some(match call.number {
+            libc::SYS_execve => self.attempt(call, process, PathAt(None, 0)),
+            libc::SYS_execveat => self.attempt(call, process, PathAt(Some(0), 1)),
+            REAL_PATH => self.real_path(call, process),
+            TOLD => {
+                self.observer().told(call, process);
+                Answer::Fail(Errno::ENOSYS)
+            }
+            libc::SYS_exit_group => {
+                self.observer().exits(call, process);
+                Answer::Continue
+            }
+            _ => self.observer().network.call(call, process).unwrap_or(Answer::Continue),
+        })
+    }
+
+    fn real_path(&self, call: &Notification, process: u32) -> Answer {
+        let (path, result) = real_path::answer(call, &self.procfs);
+        if let Some(path) = path
+            && result != Err(Errno::ENOSYS)
+        {
+            self.observer().add(Kind::ReadLink, &path, outcome(result.err()), process);
+        }
+        result.map_or_else(Answer::Fail, |()| Answer::Done)
+    }
+
+    fn change(
+        &self,
+        call: &Notification,
+        process: u32,
+        request: metadata::Request,
+    ) -> Result<(), Errno> {
+        let file = request.open(call, &self.procfs)?;
+        let change = request.change(call)?;
+        // A pipe or a socket has no path, and is the script's own or was handed to it. A device that it
+        // may write to is not its own.
+        let path = Path::new(OsStr::from_bytes(&file.path));
+        let judged = if found::is_directory(&file.file)? { Some(path) } else { path.parent() };
+        let has_no_path =
+            [&b"pipe:["[..], b"socket:["].iter().any(|kind| file.path.starts_with(kind));
+        let may =
+            has_no_path || judged.is_some_and(|place| self.all.grants.covers(Right::Write, place));
+        let result = if may { change.perform(&file.file) } else { Err(Errno::EPERM) };
+        let outcome = if may { outcome(result.err()) } else { Outcome::Denied };
+        self.observer().add(request.kind(), &file.path, outcome, process);
+        result
+    }
+
+    /// Notes what is about to be executed. Which program it becomes is seen at its next call.
+    ///
+    /// What cannot be read here must not be executed: the kernel would read it a second time, when
+    /// another thread may have put a path there, and nobody would look which program that was.
+    fn attempt(&self, call: &Notification, process: u32, at: PathAt) -> Answer {
+        if !self.observer().processes.may_execute(call.pid, process) {
+            return Answer::Fail(Errno::EAGAIN);
+        }
+        self.observer().reads(call, process);
+        let place = match Place::of(call, at, &self.procfs) {
+            Ok(place) => place,
+            Err(errno) => return Answer::Fail(errno),
+        };
+        let flags = found::flags(libc::O_PATH | libc::O_CLOEXEC);
+        let found = place.open(&self.procfs, flags, 0);
+        let (path, errno) = match found {
+            Ok(found) => {
+                let errno = found::may_execute(&found.file).err();
+                (found.path, errno)
+            }
+            Err(errno) => (place.name(&self.procfs), Some(errno)),
+        };
+        let mut observer = self.observer();
+        let outcome = observer.judged(Kind::Execute, &path, errno);
+        observer.processes.attempts(process, Execution { thread: call.pid, path, outcome });
+        Answer::Continue
+    }
+}
