@@ -179,9 +179,10 @@ pub struct Access {
 }
 
 impl Access {
-    /// A sentence for a person: what was tried, and which rule would have allowed it.
+    /// A sentence for a person: what was tried, and which rule would have allowed it; `allowing` is that
+    /// rule as it can be pasted, if there is one.
     #[must_use]
-    pub fn denial(&self, policy: &str) -> String {
+    pub fn denial(&self, policy: &str, allowing: Option<&str>) -> String {
         let what = format!("tried to {} `{}`", self.kind.verb(), printable(&self.path));
         let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
         let rule = match self.kind.right() {
@@ -190,7 +191,8 @@ impl Access {
             }
             None => format!("the policy `{policy}` hides it"),
         };
-        format!("{what}{times}: {rule}")
+        let allowing = allowing.map_or_else(String::new, |rule| format!("; `{rule}` would"));
+        format!("{what}{times}: {rule}{allowing}")
     }
 }
 
@@ -233,10 +235,12 @@ mod tests {
             process: 0,
         };
         assert_eq!(
-            access.denial("default"),
+            access.denial("default", None),
             "tried to create `/home/x\\n/y` (2 times): no `files.write` rule of the policy \
              `default` covers it"
         );
+        let text = access.denial("default", Some("files.write = [\"/x\"]"));
+        assert!(text.ends_with("covers it; `files.write = [\"/x\"]` would"), "{text}");
     }
 
     #[test]

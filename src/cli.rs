@@ -15,6 +15,8 @@ system, the toolchain and their own package, and have no network.
 Examples:
   cargo brig build --release        like `cargo build --release`
   cargo brig +nightly test -p core  like `cargo +nightly test -p core`
+  cargo brig --policy strict build  the same by a stricter policy
+  cargo brig policy show            what build scripts may do here, and by which rule
   RUSTC_WRAPPER=cargo-brig cargo build
                                     the same without the summary and the audit
   cargo brig exec -- ./build-script-build
@@ -26,21 +28,26 @@ Each run leaves a record, `brig.json`, beside its OUT_DIR.
 
 Exit codes:
   Cargo's own, and: 2 usage, 3 a build script was not in the jail, 4 cargo-brig itself failed.
-  A launcher ends with its script's code, and: 124 an instruction was withheld, 125 the script was
+  A launcher ends with its script's code, and: 124 an instruction was withheld, a limit was met, or something was denied
+  that the policy does not forgive; 125 the script was
   not run.
 
 Environment:
   RUSTC_WRAPPER, build.rustc-wrapper   the wrapper you had goes on working, called by cargo-brig
   CARGO_BRIG_RUSTC_WRAPPER             that wrapper, where RUSTC_WRAPPER names cargo-brig itself
-  CARGO_BRIG_POLICY                    a policy document that takes the place of the built-in one
+  CARGO_BRIG_POLICY                    as --policy: a built-in policy (default, strict, farm) or the
+                                       absolute path of a document, above all other layers
   CARGO_BRIG_LOG                       cargo-brig's own diagnostics on stderr: error, …, trace";
 
 /// The own verbs.
 #[derive(Debug, Parser)]
 #[command(name = "cargo brig", bin_name = "cargo brig", version, about = ABOUT, after_help = HELP)]
-#[command(override_usage = "cargo brig [+toolchain] <CARGO COMMAND> [ARGUMENTS]…\n       \
+#[command(
+    override_usage = "cargo brig [--policy POLICY] [+toolchain] <CARGO COMMAND> [ARGUMENTS]…\n       \
                             cargo brig show [PACKAGE] [OPTIONS]\n       \
-                            cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…")]
+                            cargo brig policy check|show|init\n       \
+                            cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -77,6 +84,52 @@ it, as a line of a policy; several rules with the same key have to be put into o
 Exit codes:
   0 shown, 2 usage, 4 a record is missing, damaged or of another schema, or the workspace is not known")]
     Show(Show),
+    /// Check, show or begin the policy that decides what build scripts may do
+    #[command(
+        subcommand,
+        after_help = "\
+A policy is made of layers. From the bottom: a built-in one (`default`, `strict`, `farm`), the machine's
+/etc/cargo-brig/policy.toml, the user's ~/.config/cargo-brig/policy.toml, the workspace's brig.toml, and
+one that is named by --policy or CARGO_BRIG_POLICY. Grants of all count together; where two speak of the
+same limit, variable or switch, the upper one counts. The machine's can be locked: then the layers above
+it only take away."
+    )]
+    Policy(PolicyVerb),
+}
+
+/// The verbs of `cargo brig policy`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyVerb {
+    /// Find every mistake in policies: in these files, or in those that decide here
+    #[command(after_help = "\
+Exit codes:
+  0 all are policies (there may be warnings), 2 one is not, 4 standard output is closed")]
+    Check {
+        /// Documents
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// A built-in policy or a document, as for a build
+        #[arg(long, value_name = "POLICY")]
+        policy: Option<String>,
+    },
+    /// Show what all layers together say, each rule with its file and line
+    Show {
+        /// For one package: `name` or `name@version`
+        #[arg(value_name = "PACKAGE")]
+        package: Option<PackageSpec>,
+        /// A built-in policy or a document, as for a build
+        #[arg(long, value_name = "POLICY")]
+        policy: Option<String>,
+    },
+    /// Write a brig.toml to begin with
+    Init {
+        /// Build on the policy `strict`
+        #[arg(long)]
+        strict: bool,
+        /// Also write .cargo/config.toml, by which plain Cargo uses the jail; printed if there is one
+        #[arg(long)]
+        cargo_config: bool,
+    },
 }
 
 /// The arguments of `cargo brig show`.
@@ -157,7 +210,9 @@ impl PackageSpec {
 pub fn is_own(arguments: &[OsString]) -> bool {
     match arguments.first().and_then(|first| first.to_str()) {
         None => arguments.is_empty(),
-        Some(first) => ["exec", "show", "--help", "-h", "--version", "-V"].contains(&first),
+        Some(first) => {
+            ["exec", "policy", "show", "--help", "-h", "--version", "-V"].contains(&first)
+        }
     }
 }
 

@@ -19,9 +19,9 @@ impl Finding {
     /// A limit was reached, and the script was ended if that is `fatal`.
     #[must_use]
     pub fn of_limit(limit: Limit, fatal: bool, grants: &Grants) -> Self {
-        let (key, value) = (limit.key(), limit.value(&grants.limits));
+        let (key, value) = (limit.key(), limit.value(&grants.policy.limits));
         let ended = if fatal { ", and was ended" } else { "" };
-        let policy = &grants.policy;
+        let policy = &grants.policy.name;
         Self {
             code: format!("limit-{key}"),
             message: format!(

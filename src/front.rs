@@ -25,6 +25,7 @@ use serde_json::Value;
 use crate::audit::{self, Audit, Findings};
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
+use crate::policy::Builtin;
 use crate::private_dir::{self, PrivateDir};
 use crate::session::{self, Run};
 use crate::settings;
@@ -48,6 +49,12 @@ pub enum Error {
          scripts would run outside the jail; unset it, or run `cargo` without `brig`"
     )]
     EmptyWrapper,
+    /// `--policy` without what it needs.
+    #[error(
+        "write `cargo brig --policy POLICY COMMAND`, with a built-in policy (default, strict, farm) or a \
+         document"
+    )]
+    NoPolicy,
     /// The program's own path.
     #[error("cannot tell where cargo-brig itself is installed")]
     OwnPath(#[source] io::Error),
@@ -88,7 +95,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::EmptyWrapper => exit::USAGE,
+            Self::EmptyWrapper | Self::NoPolicy => exit::USAGE,
             _ => exit::FAILED,
         }
     }
@@ -108,6 +115,7 @@ pub fn require_static() -> Result<(), Error> {
 /// See [`Error`].
 pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
     require_static()?;
+    let (policy, arguments) = own_options(arguments)?;
     let command_line = CommandLine::parse(arguments);
     let directory = working_directory(&command_line);
     let config = Config::load(&directory, &command_line.values("--config"));
@@ -118,6 +126,9 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
     let mut cargo = command_line.cargo();
     cargo.args(arguments).env("RUSTC_WRAPPER", &own);
     cargo.env(settings::SESSION, session.path());
+    if let Some(policy) = policy {
+        cargo.env(settings::POLICY, policy);
+    }
     match wrapper {
         Some(wrapper) => cargo.env(settings::WRAPPER, wrapper),
         None => cargo.env_remove(settings::WRAPPER),
@@ -126,7 +137,10 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
         return Ok(ending(wait(cargo)?));
     }
 
-    let roots = build_roots(&command_line, &directory);
+    let (roots, workspace) = build_roots(&command_line, &directory);
+    if let Some(workspace) = workspace {
+        cargo.env(settings::WORKSPACE, workspace);
+    }
     if command_line.bypasses_the_wrapper() || alias_bypasses(&config, &command_line) {
         cover_by_linker(&mut cargo, &command_line, &config, roots.first(), &own)?;
     }
@@ -160,6 +174,30 @@ fn alias_bypasses(config: &Config, command_line: &CommandLine) -> bool {
         name = line.command().map(str::to_owned);
     }
     true
+}
+
+/// What stands before Cargo's own arguments.
+fn own_options(arguments: &[OsString]) -> Result<(Option<PathBuf>, &[OsString]), Error> {
+    let Some(first) = arguments.first().and_then(|first| first.to_str()) else {
+        return Ok((None, arguments));
+    };
+    match first.strip_prefix("--policy") {
+        Some("") => match arguments {
+            [_, policy, rest @ ..] if !rest.is_empty() => Ok((Some(policy_of(policy)), rest)),
+            _ => Err(Error::NoPolicy),
+        },
+        Some(policy) if policy.starts_with('=') => {
+            Ok((Some(policy_of(policy[1..].as_ref())), &arguments[1..]))
+        }
+        _ => Ok((None, arguments)),
+    }
+}
+
+/// A policy as it is named on a command line: a built-in one, or a document in the working directory.
+pub(crate) fn policy_of(named: &OsStr) -> PathBuf {
+    let path = PathBuf::from(named);
+    let is_builtin = named.to_str().is_some_and(|named| Builtin::of_name(named).is_some());
+    if is_builtin { path } else { env::current_dir().unwrap_or_default().join(path) }
 }
 
 fn ending(status: ExitStatus) -> Ending {
@@ -258,11 +296,14 @@ fn wait(mut cargo: Command) -> Result<ExitStatus, Error> {
     }
 }
 
-/// The directories in which Cargo will build, the target directory first. None if Cargo cannot tell,
+/// The directories in which Cargo will build, the target directory first, and the workspace's. None if Cargo cannot tell,
 /// as for `cargo install` outside of a package: then only what the launchers say is known.
-pub(crate) fn build_roots(command_line: &CommandLine, directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn build_roots(
+    command_line: &CommandLine,
+    directory: &Path,
+) -> (Vec<PathBuf>, Option<PathBuf>) {
     let Some(metadata) = metadata(command_line, &["--no-deps"]) else {
-        return Vec::new();
+        return (Vec::new(), None);
     };
     let path = |key: &str| metadata.get(key).and_then(Value::as_str).map(PathBuf::from);
     let configured = path("target_directory");
@@ -276,7 +317,7 @@ pub(crate) fn build_roots(command_line: &CommandLine, directory: &Path) -> Vec<P
     };
     let mut roots: Vec<PathBuf> = target.into_iter().chain(build).collect();
     roots.dedup();
-    roots
+    (roots, path("workspace_root"))
 }
 
 /// What `cargo metadata` says; none if it fails, for which Cargo will give the reason itself.

@@ -14,14 +14,19 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs};
 
+use crate::access::Access;
 use crate::exit;
 use crate::finding::Finding;
 use crate::instruction::Instruction;
 use crate::jail::{self, Plan};
 use crate::launcher::{self, Trailer};
 use crate::output;
+use crate::policy::allowing::allowing;
+use crate::policy::document::OnDenial;
+use crate::policy::instructions::Decision;
+use crate::policy::placeholders::Placeholders;
 use crate::policy::resolve::{self, Private};
-use crate::policy::{Document, Grants, Limit, document, instructions};
+use crate::policy::{Grants, Layers, Limit, Policy, instructions, layers};
 use crate::preload::{self, Preload};
 use crate::private_dir::{self, PrivateDir};
 use crate::process::Exit;
@@ -43,15 +48,9 @@ pub enum Error {
     /// The unit.
     #[error(transparent)]
     Unit(#[from] unit::Error),
-    /// The policy document.
+    /// The policy.
     #[error(transparent)]
-    Policy(#[from] document::Error),
-    /// The policy document's path.
-    #[error("the path of the policy document, `{}`, is not absolute", .path.display())]
-    RelativePolicy {
-        /// The path.
-        path: PathBuf,
-    },
+    Policy(#[from] layers::Error),
     /// The policy's meaning for this unit.
     #[error(transparent)]
     Resolve(#[from] resolve::Error),
@@ -150,26 +149,22 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         request.workspace,
     )?;
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
-    let document = match &settings.policy {
-        // Cargo starts each script in its package's directory: the package would bring its own policy.
-        Some(path) if path.is_relative() => {
-            return Err(Error::RelativePolicy { path: path.clone() });
-        }
-        Some(path) => Document::read(path)?,
-        None => Document::parse(document::DEFAULT_FILE, document::DEFAULT)?,
-    };
+    let policy = Policy::of(&Layers::read(&settings.places)?, &unit.package, &unit.version);
     let (tmp, home) = (PrivateDir::new("tmp")?, PrivateDir::new("home")?);
     let preload = Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?;
     let library = preload.as_ref().map(Preload::directory);
     let private = Private { tmp: tmp.path(), home: home.path(), library };
-    let grants = resolve::resolve(&document, &unit, private, settings.wrapper.as_deref())?;
+    let grants = resolve::resolve(policy, &unit, private, settings.wrapper.as_deref())?;
     let plan = Plan::new(&grants)?;
     let enforced = plan.enforced();
     let environment = preload.as_ref().map(|preload| preload.added_to(&grants.environment));
     let start = start_of(&unit, environment.as_ref().unwrap_or(&grants.environment))?;
 
     let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
-    let judge = |instruction: &Instruction| instructions::judge(instruction, is_withheld);
+    let judge = |instruction: &Instruction| match instructions::judge(instruction, is_withheld) {
+        Decision::Withhold(_) if grants.allows(instruction) => Decision::Relay,
+        decision => decision,
+    };
     let mut relay = Relay::new(BufWriter::with_capacity(64 * 1024, io::stdout()), judge);
     let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
     let observed = record::space_for(&record)?;
@@ -208,27 +203,30 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let run = Run {
         package: format!("{} v{}", unit.package, unit.version),
         launcher: request.launcher,
-        denials: denials(&report, &grants.policy, exit),
+        denials: denials(&report, &grants.policy.name, &unit, exit),
         withheld: fatal(&relayed).map(Withheld::sentence).collect(),
         findings,
     };
     if let Some(session) = &settings.session {
         run.save(session)?;
     }
-    Ok(verdict(&run, exit))
+    Ok(verdict(&run, exit, grants.policy.on_denial))
 }
 
 /// Sentences about what was denied: everything if the script failed, which may be why; else what a
 /// person should be told even though the script went on.
-fn denials(report: &Report, policy: &str, exit: Exit) -> Vec<String> {
+fn denials(report: &Report, policy: &str, unit: &Unit, exit: Exit) -> Vec<String> {
     let Report::Ended { denials, network, .. } = report else { return Vec::new() };
     let failed = exit != Exit::Code(0);
     let network = network.iter().filter(|attempt| failed || attempt.is_remarkable());
-    denials
-        .iter()
-        .map(|denial| denial.denial(policy))
-        .chain(network.map(|attempt| attempt.denial(policy)))
-        .collect()
+    let known = if denials.is_empty() { Placeholders::default() } else { Placeholders::of(unit) };
+    let sentence = |denial: &Access| {
+        let rule = allowing(denial.kind, &denial.path, &known).ok();
+        // A remark on it is for those who paste it.
+        let rule = rule.as_deref().and_then(|rule| rule.split("  #").next());
+        denial.denial(policy, rule)
+    };
+    denials.iter().map(sentence).chain(network.map(|attempt| attempt.denial(policy))).collect()
 }
 
 /// What the script's limits had to do with its end.
@@ -265,14 +263,15 @@ fn start_of(unit: &Unit, environment: &[(OsString, OsString)]) -> Result<Start, 
 
 /// How the launcher ends, said on stderr if there is something to say: Cargo shows that if the
 /// launcher fails.
-fn verdict(run: &Run, exit: Exit) -> exit::Ending {
+fn verdict(run: &Run, exit: Exit, on_denial: OnDenial) -> exit::Ending {
     let failed = exit != Exit::Code(0);
     let mut text = String::new();
     for finding in &run.findings {
         describe(&mut text, &run.package, &finding.message);
     }
     let is_ended = run.findings.iter().any(|finding| finding.fatal);
-    if failed || !run.withheld.is_empty() {
+    let is_denied = on_denial == OnDenial::Fail && !run.denials.is_empty();
+    if failed || is_denied || !run.withheld.is_empty() {
         for denial in &run.denials {
             describe(&mut text, &run.package, denial);
         }
@@ -286,7 +285,9 @@ fn verdict(run: &Run, exit: Exit) -> exit::Ending {
     match exit {
         _ if is_ended => exit::Ending::Code(exit::WITHHELD),
         Exit::Signal(signal) => exit::Ending::Signal(signal),
-        Exit::Code(0) if !run.withheld.is_empty() => exit::Ending::Code(exit::WITHHELD),
+        Exit::Code(0) if is_denied || !run.withheld.is_empty() => {
+            exit::Ending::Code(exit::WITHHELD)
+        }
         Exit::Code(code) => exit::Ending::Code(code),
     }
 }

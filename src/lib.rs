@@ -36,6 +36,7 @@ pub mod launcher;
 pub mod network;
 pub mod orphans;
 pub mod output;
+pub mod policies;
 pub mod policy;
 pub mod preload;
 pub mod private_dir;

@@ -2,14 +2,22 @@
 //!
 //! Nothing here knows of Landlock, seccomp or processes.
 
+pub mod allowing;
+pub mod builtin;
+pub mod diagnostic;
 pub mod document;
 pub mod grants;
 pub mod instructions;
+pub mod layers;
 pub mod limits;
+pub mod merge;
 pub mod pattern;
 pub mod placeholders;
 pub mod resolve;
 
+pub use builtin::Builtin;
 pub use document::Document;
 pub use grants::{Grant, Grants, Right};
+pub use layers::Layers;
 pub use limits::{Limit, Limits};
+pub use merge::Policy;

@@ -17,7 +17,7 @@ use crate::instruction::Instruction;
 use crate::jail::Enforced;
 use crate::network::Attempt;
 use crate::output::Output;
-use crate::policy::{Grants, Limits};
+use crate::policy::{Grants, Limits, Policy};
 use crate::process::Exit;
 use crate::relay::Relayed;
 use crate::unit::Unit;
@@ -79,8 +79,26 @@ struct UnitRecord<'a> {
 #[derive(Debug, Serialize)]
 struct PolicyRecord<'a> {
     name: &'a str,
+    /// The uppermost of its documents, and the digest of that.
     file: &'a str,
     sha256: &'a str,
+    /// All of them, from the bottom up.
+    documents: Vec<DocumentRecord<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DocumentRecord<'a> {
+    file: &'a str,
+    sha256: &'a str,
+}
+
+impl<'a> PolicyRecord<'a> {
+    fn of(policy: &'a Policy) -> Self {
+        let record = |(file, sha256): &'a (String, String)| DocumentRecord { file, sha256 };
+        let documents: Vec<_> = policy.documents.iter().map(record).collect();
+        let (file, sha256) = documents.last().map_or(("", ""), |last| (last.file, last.sha256));
+        Self { name: &policy.name, file, sha256, documents }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -152,11 +170,7 @@ impl<'a> Record<'a> {
                 host: unit.host.as_deref(),
                 profile: unit.profile.as_deref(),
             },
-            policy: PolicyRecord {
-                name: &grants.policy,
-                file: &grants.file,
-                sha256: &grants.digest,
-            },
+            policy: PolicyRecord::of(&grants.policy),
             enforced,
             started: started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs(),
             exit,
@@ -184,7 +198,7 @@ impl<'a> Record<'a> {
             denials: &[],
             denials_dropped: 0,
             network: &[],
-            limits: grants.limits,
+            limits: grants.policy.limits,
             findings,
             outputs,
             outputs_dropped,

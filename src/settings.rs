@@ -10,14 +10,18 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 
+use crate::policy::layers::Places;
+
 /// Prefix of every variable of ours. None reaches a script or rustc.
 pub const PREFIX: &str = "CARGO_BRIG_";
 /// The compiler wrapper that the user had and that the shim calls.
 pub const WRAPPER: &str = "CARGO_BRIG_RUSTC_WRAPPER";
 /// The directory in which a launcher says what it ran.
 pub const SESSION: &str = "CARGO_BRIG_SESSION";
-/// A policy document that takes the place of the built-in one.
+/// A policy for this build: a built-in one's name, or the absolute path of a document.
 pub const POLICY: &str = "CARGO_BRIG_POLICY";
+/// The root of the workspace, where its policy is.
+pub const WORKSPACE: &str = "CARGO_BRIG_WORKSPACE";
 /// Filter for the program's own diagnostics on stderr: a level (`debug`).
 pub const LOG: &str = "CARGO_BRIG_LOG";
 
@@ -62,8 +66,8 @@ pub struct Settings {
     pub wrapper: Option<OsString>,
     /// See [`SESSION`].
     pub session: Option<PathBuf>,
-    /// See [`POLICY`].
-    pub policy: Option<PathBuf>,
+    /// Where to look for policies: see [`POLICY`] and [`WORKSPACE`].
+    pub places: Places,
 }
 
 impl Settings {
@@ -74,9 +78,18 @@ impl Settings {
         Self {
             wrapper: non_empty(WRAPPER).map(OsStr::to_owned),
             session: non_empty(SESSION).map(PathBuf::from),
-            policy: non_empty(POLICY).map(PathBuf::from),
+            places: Places {
+                config_home: Places::config_home(parent.get("XDG_CONFIG_HOME"), parent.get("HOME")),
+                directory: non_empty(WORKSPACE).map(PathBuf::from).or_else(parent_directory),
+                named: non_empty(POLICY).map(PathBuf::from),
+            },
         }
     }
+}
+
+/// Where the process that started this one stands: Cargo, in the directory that it was called in.
+fn parent_directory() -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{}/cwd", parent_id())).ok()
 }
 
 /// Whether a variable is one of ours.
@@ -101,7 +114,8 @@ mod tests {
 
     #[test]
     fn an_empty_setting_is_none() {
-        let parent = ParentEnvironment::parse(b"CARGO_BRIG_SESSION=\0");
-        assert_eq!(Settings::from(&parent), Settings::default());
+        let parent = ParentEnvironment::parse(b"CARGO_BRIG_SESSION=\0CARGO_BRIG_POLICY=\0");
+        let settings = Settings::from(&parent);
+        assert_eq!((settings.session, settings.places.named), (None, None));
     }
 }

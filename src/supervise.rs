@@ -152,7 +152,7 @@ pub fn supervise(
         streams: [null.into(), output_of_script, errors_of_script],
         jobserver: start.jobserver,
         signal_mask,
-        limits: grants.limits,
+        limits: grants.policy.limits,
     };
     let fork = sys::fork().map_err(|source| Error::SetUp { what: "fork", source })?;
     let warden = match fork {
@@ -166,7 +166,7 @@ pub fn supervise(
     };
     drop((script, report_of_warden, lifeline_of_warden, plan));
 
-    let watchdog = Watchdog::new(grants.limits, out_dir, warden.as_raw());
+    let watchdog = Watchdog::new(grants.policy.limits, out_dir, warden.as_raw());
     let lifeline = Lifeline { warden, held: Some(lifeline), until: None };
     let streams = Streams { output, errors, report, stops, lifeline, watchdog };
     let drained = streams.drain(&mut relay);

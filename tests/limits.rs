@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use cargo_brig::policy::document;
+use cargo_brig::policy::Builtin;
 use serde_json::Value;
 use support::{Project, fail, shown, stderr, succeed};
 
@@ -78,7 +78,7 @@ impl Limited {
     }
 
     fn policy(&self, limit: &str, value: u64) -> PathBuf {
-        let (before, _) = document::DEFAULT.split_once("\n[limits]").unwrap();
+        let (before, _) = Builtin::Default.text().split_once("\n[limits]").unwrap();
         self.project.write("policy.toml", &format!("{before}\n[limits]\n{limit} = {value}\n"))
     }
 
@@ -150,7 +150,7 @@ fn a_policy_that_is_none_is_refused() {
     let limited = Limited::new();
     let output = fail(&mut limited.build("wall-clock", 1));
     let text = stderr(&output);
-    assert!(text.contains("policy.toml:") && text.contains("unknown field `wall-clock`"), "{text}");
+    assert!(text.contains("policy.toml:") && text.contains("unknown key `wall-clock`"), "{text}");
     let mut command = limited.project.brig(&["build"]);
     let output = fail(command.env("CARGO_BRIG_POLICY", "/no/such/policy.toml"));
     assert!(stderr(&output).contains("/no/such/policy.toml"), "{}", shown(&output));

@@ -10,6 +10,8 @@ use std::path::Path;
 use cargo_brig::access::{Access, Kind, Outcome};
 use cargo_brig::jail::landlock;
 use cargo_brig::network::Attempt;
+use cargo_brig::policy::allowing::allowing;
+use cargo_brig::policy::placeholders::Placeholders;
 use cargo_brig::{cli, exit, record, settings};
 use clap::CommandFactory;
 
@@ -77,7 +79,9 @@ fn the_commands_and_files_that_it_names_exist() {
 fn the_denials_read_as_they_are_printed() {
     let denial = |kind, path: &str| {
         let (path, outcome) = (path.to_owned(), Outcome::Denied);
-        Access { kind, path, path_hex: None, outcome, count: 1, process: 0 }.denial("default")
+        let rule = allowing(kind, &path, &Placeholders::default()).unwrap();
+        let rule = rule.split("  #").next();
+        Access { kind, path, path_hex: None, outcome, count: 1, process: 0 }.denial("default", rule)
     };
     let network = Attempt {
         family: "IPv4".to_owned(),

@@ -192,7 +192,7 @@ fn the_rules_are_those_of_a_policy() {
     for rule in rules {
         let policy = format!("name = \"p\"\n{rule}\n");
         let document = cargo_brig::policy::Document::parse("p.toml", &policy).unwrap();
-        assert_eq!(document.files.read.len() + document.files.write.len(), 1, "{rule}");
+        assert_eq!(document.common.read.len() + document.common.write.len(), 1, "{rule}");
     }
 }
 

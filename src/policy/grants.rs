@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Limits, pattern};
+use super::document::{Place, Unnamed};
+use super::{Policy, pattern};
+use crate::instruction::Instruction;
+use crate::unit::Unit;
 
 /// What a grant lets a script do with a path and everything below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,31 +32,23 @@ pub struct Grant {
     pub right: Right,
     /// Where: absolute, without symbolic links, existing.
     pub path: PathBuf,
-    /// Line of the rule in the policy; 0 of what comes from none.
-    pub line: usize,
+    /// The rule; none of what comes from none.
+    pub place: Option<Place>,
 }
 
 /// Everything that one unit may do.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    /// The policy's name.
-    pub policy: String,
-    /// The policy's file.
-    pub file: String,
-    /// The policy's digest.
-    pub digest: String,
+    /// The policy that they come from.
+    pub policy: Policy,
     /// Paths.
     pub files: Vec<Grant>,
     /// The environment that the script is given.
     pub environment: Vec<(OsString, OsString)>,
     /// The library that is preloaded, which tells what of it is asked for.
     pub library: Option<PathBuf>,
-    /// Patterns of names of variables that it does not get.
-    pub withhold: Vec<String>,
     /// Names of the variables that were set and that it does not get.
     pub withheld: Vec<OsString>,
-    /// How much it may use.
-    pub limits: Limits,
 }
 
 impl Grants {
@@ -66,7 +61,21 @@ impl Grants {
     /// Whether a variable of this name is kept from the script, set or not.
     #[must_use]
     pub fn withholds(&self, name: &OsStr) -> bool {
-        self.withhold.iter().any(|pattern| pattern::matches(pattern.as_bytes(), name.as_bytes()))
+        !Unit::is_cargo_variable(name)
+            && self.policy.variable(name.as_bytes()).0 == Unnamed::Withhold
+    }
+
+    /// Whether a rule lets an instruction pass that would be withheld.
+    #[must_use]
+    pub fn allows(&self, instruction: &Instruction) -> bool {
+        let text = instruction.to_string();
+        let key_and_value = |text: &'_ str| {
+            let rest = text.strip_prefix("cargo::").or_else(|| text.strip_prefix("cargo:"));
+            rest.unwrap_or(text).as_bytes().to_vec()
+        };
+        let text = key_and_value(text.trim_start());
+        let rules = &self.policy.instructions;
+        rules.iter().any(|rule| pattern::matches_exactly(&key_and_value(&rule.text), &text))
     }
 
     /// The key of the rules that give this right, as a policy document spells it.
@@ -112,7 +121,7 @@ mod tests {
     #[test]
     fn rights_include_reading() {
         let grants = Grants {
-            files: vec![Grant { right: Right::Write, path: "/out".into(), line: 1 }],
+            files: vec![Grant { right: Right::Write, path: "/out".into(), place: None }],
             ..Grants::default()
         };
         assert!(grants.covers(Right::Write, Path::new("/out/a/b")));

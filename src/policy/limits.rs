@@ -46,6 +46,42 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::WallTime,
+        Self::CpuTime,
+        Self::Memory,
+        Self::Processes,
+        Self::OpenFiles,
+        Self::FileSize,
+        Self::OutDir,
+        Self::Output,
+    ];
+
+    fn field(self, limits: &mut Limits) -> &mut Option<u64> {
+        match self {
+            Self::WallTime => &mut limits.wall_time,
+            Self::CpuTime => &mut limits.cpu_time,
+            Self::Memory => &mut limits.memory,
+            Self::Processes => &mut limits.processes,
+            Self::OpenFiles => &mut limits.open_files,
+            Self::FileSize => &mut limits.file_size,
+            Self::OutDir => &mut limits.out_dir,
+            Self::Output => &mut limits.output,
+        }
+    }
+
+    /// Sets it.
+    pub fn set(self, limits: &mut Limits, value: Option<u64>) {
+        *self.field(limits) = value;
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn of(self, limits: &Limits) -> Option<u64> {
+        *self.field(&mut { *limits })
+    }
+
     /// The key by which a policy sets it.
     #[must_use]
     pub fn key(self) -> &'static str {

@@ -12,6 +12,22 @@ use std::{env, fs};
 use crate::access::is_invisible;
 use crate::unit::Unit;
 
+/// The placeholders that a policy knows.
+pub const NAMES: &[&str] = &[
+    "out-dir",
+    "tmp",
+    "empty-home",
+    "script",
+    "package",
+    "workspace",
+    "dep-out-dirs",
+    "toolchain",
+    "cargo-home",
+    "home",
+    "path",
+    "jobserver",
+];
+
 /// What stands for which directory, for one unit.
 #[derive(Clone, Debug, Default)]
 pub struct Placeholders {

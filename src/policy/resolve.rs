@@ -1,14 +1,16 @@
 //! From a policy document and a unit to grants: the one place that expands placeholders and paths.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
-use super::document::{Document, Rule};
+use super::document::{Place, Rule};
 use super::grants::{Grant, Grants, Right};
+use super::{Policy, pattern};
 use crate::preload::protocol::FILE_NAME;
 use crate::settings;
 use crate::unit::{Jobserver, Unit};
@@ -16,25 +18,13 @@ use crate::unit::{Jobserver, Unit};
 /// A rule that cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A placeholder that does not exist.
-    #[error("{file}:{line}: `{text}` begins with no known placeholder and no `/`")]
-    Placeholder {
-        /// The policy's file.
-        file: String,
-        /// The rule's line.
-        line: usize,
-        /// The rule.
-        text: String,
-    },
     /// A directory that has to be granted piece by piece cannot be listed.
-    #[error("cannot list `{path}`, which a rule of {file}:{line} grants")]
+    #[error("cannot list `{path}`, which a rule of {}:{} grants", .place.file, .place.line)]
     List {
         /// The directory.
         path: PathBuf,
-        /// The policy's file.
-        file: String,
-        /// The rule's line.
-        line: usize,
+        /// The rule.
+        place: Place,
         /// Cause.
         #[source]
         source: io::Error,
@@ -52,97 +42,92 @@ pub struct Private<'a> {
     pub library: Option<&'a Path>,
 }
 
-/// Resolves what `document` grants to `unit`, which is given the directories `private`.
+/// Resolves what `policy` grants to `unit`, which is given the directories `private`.
 /// `users_wrapper` is the compiler wrapper that the user had before ours.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn resolve(
-    document: &Document,
+    policy: Policy,
     unit: &Unit,
     private: Private<'_>,
     users_wrapper: Option<&OsStr>,
 ) -> Result<Grants, Error> {
     let mut grants = Grants {
-        policy: document.name.clone(),
-        file: document.file.clone(),
-        digest: document.digest.clone(),
         library: private.library.map(|directory| directory.join(FILE_NAME)),
-        withhold: document.withhold.iter().map(|rule| rule.text.clone()).collect(),
-        limits: document.limits,
         ..Grants::default()
     };
     let build_dir = unit.build_dir();
     let closed = build_dir.closed();
     let rules = [
-        (Right::Write, &document.files.write),
-        (Right::Execute, &document.files.execute),
-        (Right::Read, &document.files.read),
+        (Right::Write, &policy.write),
+        (Right::Execute, &policy.execute),
+        (Right::Read, &policy.read),
     ];
     for (right, rules) in rules {
         for rule in rules {
-            for path in expand(rule, document, unit, private)? {
+            for path in expand(rule, unit, private) {
                 let Ok(path) = without_links(path) else { continue };
-                let list = |source| Error::List {
-                    path: path.clone(),
-                    file: document.file.clone(),
-                    line: rule.line,
-                    source,
-                };
-                without(&path, &closed, right, rule.line, &mut grants.files).map_err(list)?;
+                let list =
+                    |source| Error::List { path: path.clone(), place: rule.place.clone(), source };
+                without(&path, &closed, right, &rule.place, &mut grants.files).map_err(list)?;
             }
         }
     }
     // Every program of the script's loads it, whatever its policy says.
-    let grant = |path: &Path| Grant { right: Right::Execute, path: path.to_owned(), line: 0 };
+    let grant = |path: &Path| Grant { right: Right::Execute, path: path.to_owned(), place: None };
     grants.files.extend(private.library.map(grant));
-    grants.files.sort_by(|a, b| (&a.path, a.right, a.line).cmp(&(&b.path, b.right, b.line)));
+    // Of several rules that give the same, the lowest layer's is named: this sort keeps their order.
+    grants.files.sort_by(|a, b| (&a.path, a.right).cmp(&(&b.path, b.right)));
     grants.files.dedup_by(|a, b| a.path == b.path && a.right == b.right);
+    grants.policy = policy;
     environment(unit, private, users_wrapper, &mut grants);
     Ok(grants)
 }
 
-/// The paths that a rule names, none if its placeholder stands for nothing here.
-fn expand(
-    rule: &Rule,
-    document: &Document,
-    unit: &Unit,
-    private: Private<'_>,
-) -> Result<Vec<PathBuf>, Error> {
+/// The paths that a rule names, none if its placeholder stands for nothing here. Parts with a `*` are
+/// looked for among what there is.
+fn expand(rule: &Rule, unit: &Unit, private: Private<'_>) -> Vec<PathBuf> {
     let text = rule.text.as_str();
-    if text.starts_with('/') {
-        return Ok(vec![PathBuf::from(text)]);
-    }
-    let unknown = || Error::Placeholder {
-        file: document.file.clone(),
-        line: rule.line,
-        text: text.to_owned(),
+    let (roots, rest) = match text.strip_prefix('{').and_then(|text| text.split_once('}')) {
+        None => (vec![PathBuf::from("/")], text),
+        Some((placeholder, rest)) => {
+            let roots = match placeholder {
+                "out-dir" => vec![unit.out_dir.clone()],
+                "tmp" => vec![private.tmp.to_owned()],
+                "empty-home" => vec![private.home.to_owned()],
+                "script" => vec![unit.script.clone()],
+                "package" => vec![unit.manifest_dir.clone()],
+                "workspace" => outside_home(unit, unit.workspace.iter().cloned()),
+                "dep-out-dirs" => unit.dependency_outputs(),
+                "toolchain" => unit.toolchain(),
+                "cargo-home" => unit.cargo_home().into_iter().collect(),
+                "home" => unit.home().into_iter().collect(),
+                "path" => outside_home(unit, unit.search_path().into_iter()),
+                // The document was checked for others.
+                _ => match &unit.jobserver {
+                    Some(Jobserver::Fifo(path)) => vec![path.clone()],
+                    _ => Vec::new(),
+                },
+            };
+            (roots, rest)
+        }
     };
-    let (placeholder, rest) =
-        text.strip_prefix('{').and_then(|text| text.split_once('}')).ok_or_else(unknown)?;
-    let paths = match placeholder {
-        "out-dir" => vec![unit.out_dir.clone()],
-        "tmp" => vec![private.tmp.to_owned()],
-        "empty-home" => vec![private.home.to_owned()],
-        "script" => vec![unit.script.clone()],
-        "package" => vec![unit.manifest_dir.clone()],
-        "workspace" => outside_home(unit, unit.workspace.iter().cloned()),
-        "dep-out-dirs" => unit.dependency_outputs(),
-        "toolchain" => unit.toolchain(),
-        "cargo-home" => unit.cargo_home().into_iter().collect(),
-        "home" => unit.home().into_iter().collect(),
-        "path" => outside_home(unit, unit.search_path().into_iter()),
-        "jobserver" => match &unit.jobserver {
-            Some(Jobserver::Fifo(path)) => vec![path.clone()],
-            _ => Vec::new(),
-        },
-        _ => return Err(unknown()),
-    };
-    match rest.strip_prefix('/') {
-        Some(rest) => Ok(paths.into_iter().map(|path| path.join(rest)).collect()),
-        None if rest.is_empty() => Ok(paths),
-        None => Err(unknown()),
+    let rest = rest.trim_start_matches('/');
+    if rest.is_empty() {
+        return roots;
     }
+    if !rest.contains('*') {
+        return roots.into_iter().map(|root| root.join(rest)).collect();
+    }
+    rest.split('/').fold(roots, |paths, part| {
+        if !part.contains('*') {
+            return paths.into_iter().map(|path| path.join(part)).collect();
+        }
+        let entries = paths.iter().filter_map(|path| fs::read_dir(path).ok()).flatten().flatten();
+        let fits = |name: &OsString| pattern::matches_exactly(part.as_bytes(), name.as_bytes());
+        entries.filter(|entry| fits(&entry.file_name())).map(|entry| entry.path()).collect()
+    })
 }
 
 /// The path with every symbolic link followed. Few rules name any: the kernel says so in one call,
@@ -180,21 +165,21 @@ fn without(
     path: &Path,
     closed: &[&Path],
     right: Right,
-    line: usize,
+    place: &Place,
     grants: &mut Vec<Grant>,
 ) -> io::Result<()> {
     if !closed.iter().any(|dir| dir.starts_with(path) && *dir != path) {
-        grants.push(Grant { right, path: path.to_owned(), line });
+        grants.push(Grant { right, path: path.to_owned(), place: Some(place.clone()) });
         return Ok(());
     }
-    grants.push(Grant { right: Right::List, path: path.to_owned(), line });
+    grants.push(Grant { right: Right::List, path: path.to_owned(), place: Some(place.clone()) });
     for entry in fs::read_dir(path)? {
         let entry = entry?.path();
         // A link is granted by what it leads to, which is not below this directory or already is.
         if closed.contains(&entry.as_path()) || entry.is_symlink() {
             continue;
         }
-        without(&entry, closed, right, line, grants)?;
+        without(&entry, closed, right, place, grants)?;
     }
     Ok(())
 }
@@ -209,7 +194,7 @@ fn environment(
         if settings::is_own_variable(name) {
             continue;
         }
-        if !Unit::is_cargo_variable(name) && grants.withholds(name) {
+        if grants.withholds(name) {
             grants.withheld.push(name.clone());
             continue;
         }
@@ -220,15 +205,19 @@ fn environment(
             }
             continue;
         }
-        if !REPLACED.iter().any(|replaced| name == replaced) {
+        let is_replaced = |replaced: &&str| name == *replaced && !grants.policy.names(replaced);
+        if !REPLACED.iter().any(is_replaced) {
             grants.environment.push((name.clone(), value.clone()));
         }
     }
     let mut give = |name: &str, value: &Path| {
         grants.environment.push((OsString::from(name), value.as_os_str().to_owned()));
     };
-    give("TMPDIR", private.tmp);
-    give("HOME", private.home);
+    for (name, path) in [("TMPDIR", private.tmp), ("HOME", private.home)] {
+        if !grants.policy.names(name) || unit.variable(name).is_none() {
+            give(name, path);
+        }
+    }
     // Where these are not set, the toolchain finds its directories by HOME.
     if unit.variable("CARGO_HOME").is_none()
         && let Some(path) = unit.cargo_home().filter(|path| path.is_dir())
@@ -239,6 +228,14 @@ fn environment(
         && let Some(path) = unit.rustup_home().filter(|path| path.is_dir())
     {
         give("RUSTUP_HOME", &path);
+    }
+    // What Cargo sets says what is built, and is for nobody to change.
+    for (name, value) in &grants.policy.set {
+        let name = OsStr::new(&name.text);
+        if !Unit::is_cargo_variable(name) && !settings::is_own_variable(name) {
+            grants.environment.retain(|(other, _)| other != name);
+            grants.environment.push((name.to_owned(), value.into()));
+        }
     }
 }
 
@@ -264,7 +261,9 @@ const REPLACED: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::document::{DEFAULT, DEFAULT_FILE};
+    use crate::policy::Layers;
+    use crate::policy::document::Document;
+    use crate::policy::layers::{Layer, Owner};
     use crate::unit::Variables;
 
     struct Fixture {
@@ -292,21 +291,26 @@ mod tests {
         Fixture { dir, unit }
     }
 
+    /// The built-in policy with a document above it.
+    fn policy(fixture: &Fixture, text: &str) -> Policy {
+        let document = Document::parse("p.toml", text).unwrap();
+        let layers = Layers::of(vec![Layer { owner: Owner::Named, document }], None).unwrap();
+        Policy::of(&layers, &fixture.unit.package, &fixture.unit.version)
+    }
+
     fn grants_of(fixture: &Fixture) -> Grants {
-        let document = Document::parse(DEFAULT_FILE, DEFAULT).unwrap();
         let path = fixture.dir.path().join("workspace");
         let private = Private { tmp: &path, home: &path, library: None };
-        resolve(&document, &fixture.unit, private, None).unwrap()
+        resolve(policy(fixture, ""), &fixture.unit, private, None).unwrap()
     }
 
     #[test]
     fn the_build_directory_is_left_out_of_the_workspace() {
         let fixture = fixture(&[]);
-        let document = Document::parse(DEFAULT_FILE, DEFAULT).unwrap();
         let tmp = fixture.dir.path().join("tmp");
         fs::create_dir(&tmp).unwrap();
         let private = Private { tmp: &tmp, home: &tmp, library: None };
-        let grants = resolve(&document, &fixture.unit, private, None).unwrap();
+        let grants = resolve(policy(&fixture, ""), &fixture.unit, private, None).unwrap();
         let root = fixture.unit.workspace.clone().unwrap();
         assert!(grants.covers(Right::Read, &root.join("Cargo.toml")));
         assert!(grants.covers(Right::Read, &root.join("package/src/lib.rs")));
@@ -340,14 +344,49 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_placeholder_is_an_error() {
+    fn variables_are_passed_withheld_and_set_by_rule() {
+        let fixture = fixture(&[
+            ("MY_TOKEN", "x"),
+            ("OTHER_TOKEN", "x"),
+            ("PATH", "/bin"),
+            ("EDITOR", "x"),
+            ("CARGO_REGISTRY_TOKEN", "x"),
+            ("CARGO_PKG_NAME", "p"),
+        ]);
+        let text = "extends = \"strict\"\n[environment]\npass = [\"MY_TOKEN\", \"HOME\"]\n\
+                    set = { CFLAGS = \"-O1\", OUT_DIR = \"/x\" }";
+        let root = fixture.dir.path();
+        let private = Private { tmp: root, home: root, library: None };
+        let grants = resolve(policy(&fixture, text), &fixture.unit, private, None).unwrap();
+        let value = |name: &str| {
+            let found = grants.environment.iter().filter(|(other, _)| other == name);
+            let values: Vec<_> = found.map(|(_, value)| value.to_str().unwrap()).collect();
+            assert!(values.len() < 2, "{name} {values:?}");
+            values.first().map(|value| (*value).to_owned())
+        };
+        let home = fixture.unit.home().unwrap();
+        assert_eq!(value("HOME").as_deref(), home.to_str());
+        assert_eq!(value("MY_TOKEN").as_deref(), Some("x"));
+        assert_eq!(value("CFLAGS").as_deref(), Some("-O1"));
+        assert_eq!(value("PATH").as_deref(), Some("/bin"));
+        assert_ne!(value("OUT_DIR").as_deref(), Some("/x"));
+        assert_eq!(grants.withheld, ["CARGO_REGISTRY_TOKEN", "EDITOR", "OTHER_TOKEN"]);
+    }
+
+    #[test]
+    fn stars_in_paths_stand_for_what_there_is() {
         let fixture = fixture(&[]);
-        for rule in ["{nowhere}", "relative", "{tmp}x"] {
-            let text = format!("name = \"x\"\n[files]\nread = [\"{rule}\"]");
-            let document = Document::parse("p.toml", &text).unwrap();
-            let private = Private { tmp: Path::new("/"), home: Path::new("/"), library: None };
-            let error = resolve(&document, &fixture.unit, private, None).unwrap_err();
-            assert!(error.to_string().starts_with("p.toml:3: "), "{error}");
+        let root = fs::canonicalize(fixture.dir.path()).unwrap();
+        for directory in ["data/a1/x", "data/a2/x", "data/b/x", "data/a3"] {
+            fs::create_dir_all(root.join(directory)).unwrap();
         }
+        let text = format!("[files]\nread = [\"{}/data/a*/x\"]", root.display());
+        let tmp = root.join("home");
+        let private = Private { tmp: &tmp, home: &tmp, library: None };
+        let grants = resolve(policy(&fixture, &text), &fixture.unit, private, None).unwrap();
+        let data = root.join("data");
+        let below = grants.files.iter().filter_map(|grant| grant.path.strip_prefix(&data).ok());
+        let granted: Vec<_> = below.filter(|path| !path.as_os_str().is_empty()).collect();
+        assert_eq!(granted, [Path::new("a1/x"), Path::new("a2/x")]);
     }
 }

@@ -69,7 +69,7 @@ impl Workspace {
         }
         let command_line = CommandLine::parse(&words);
         let directory = env::current_dir().unwrap_or_default();
-        let mut roots = front::build_roots(&command_line, &directory);
+        let (mut roots, _) = front::build_roots(&command_line, &directory);
         if roots.is_empty() {
             // A build directory that was named is enough.
             let named = arguments.target_dir.as_ref().map(|path| directory.join(path));

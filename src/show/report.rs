@@ -8,8 +8,8 @@ use super::page::Page;
 use super::quantity::{bytes, counted, duration, exit, memory, moment};
 use super::{groups, processes, rule};
 use crate::access::Kind;
-use crate::policy::Document;
-use crate::policy::document::{DEFAULT, DEFAULT_FILE};
+use crate::policy::Builtin;
+use crate::policy::document::Rules;
 use crate::policy::placeholders::Placeholders;
 use crate::stored::{Environment, Stored, StoredAccess, StoredOutcome, StoredUnit, Text};
 use crate::unit::Unit;
@@ -105,9 +105,11 @@ impl<'r> Accesses<'r> {
 
 /// The system's directories, which the built-in policy names by their paths.
 fn system() -> Vec<String> {
-    let Ok(document) = Document::parse(DEFAULT_FILE, DEFAULT) else { return Vec::new() };
-    let files = document.files;
-    let rules = files.read.into_iter().chain(files.execute).map(|rule| rule.text);
+    let documents = Builtin::Default.documents().unwrap_or_default();
+    let rules = documents.into_iter().flat_map(|document| {
+        let Rules { read, execute, .. } = document.common;
+        read.into_iter().chain(execute).map(|rule| rule.text)
+    });
     rules.filter(|rule| rule.starts_with('/')).collect()
 }
 

@@ -1,9 +1,6 @@
 //! The rule that would have allowed what the jail refused, as a line of a policy.
 
-use std::path::Path;
-
-use crate::policy::Grants;
-use crate::policy::placeholders::{Placeholders, toml_string};
+use crate::policy::placeholders::Placeholders;
 use crate::stored::StoredAccess;
 
 /// See the file's description.
@@ -11,22 +8,10 @@ use crate::stored::StoredAccess;
 /// # Errors
 /// Why there is no such rule, as a phrase.
 pub fn allowing(access: &StoredAccess<'_>, known: &Placeholders) -> Result<String, &'static str> {
-    let Some(right) = access.kind.right() else {
-        return Err("no rule gives this: a policy cannot show what the jail hides");
-    };
-    if access.path_hex.is_some() {
+    if access.path_hex.is_some() && access.kind.right().is_some() {
         return Err("no rule can name this path, which is not UTF-8");
     }
-    let path = Path::new(&*access.path);
-    // To give or take a name is a right on the directory that holds it.
-    let (place, note) = if access.kind.is_of_a_name() {
-        let directory = path.parent().and_then(Path::to_str).unwrap_or("/");
-        (directory, "  # and everything below it")
-    } else {
-        (&*access.path, "")
-    };
-    let key = Grants::rule_key(right);
-    Ok(format!("{key} = [{}]{note}", toml_string(&known.shorten(place))))
+    crate::policy::allowing::allowing(access.kind, &access.path, known)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl<'a> Observer<'a> {
         let ended_by = |processes: &mut Processes, signal: Signal| {
             processes.all().any(|process| process.exit == Some(Exit::Signal(signal as i32)))
         };
-        let Limits { cpu_time, file_size, open_files, .. } = self.grants.limits;
+        let Limits { cpu_time, file_size, open_files, .. } = self.grants.policy.limits;
         let mut met = Vec::new();
         if cpu_time.is_some() && ended_by(&mut self.processes, Signal::SIGXCPU) {
             met.push(Limit::CpuTime);

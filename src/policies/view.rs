@@ -1,0 +1,114 @@
+//! `cargo brig policy show`: what all documents together say, each rule with its place.
+
+use serde_json::Value;
+
+use super::{Error, metadata, print};
+use crate::cli::PackageSpec;
+use crate::exit::Ending;
+use crate::policy::document::{OnDenial, Place, Rule, Unnamed};
+use crate::policy::layers::Places;
+use crate::policy::{Layers, Limit, Policy};
+use crate::show::page::{Page, Paint};
+
+/// Shows it, for one package if one is named.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(package: Option<&PackageSpec>, places: &Places) -> Result<Ending, Error> {
+    let layers = Layers::read(places)?;
+    let mut page = Page::new(Paint::of_stdout());
+    match package {
+        None => render(&mut page, &layers, "every package", &Policy::of(&layers, "", "")),
+        Some(package) => {
+            let found = versions(package);
+            if found.is_empty() {
+                return Err(Error::NoPackage { package: package.name.clone() });
+            }
+            for (index, version) in found.iter().enumerate() {
+                if index > 0 {
+                    page.blank();
+                }
+                let of = format!("{} v{version}", package.name);
+                render(&mut page, &layers, &of, &Policy::of(&layers, &package.name, version));
+            }
+        }
+    }
+    print(page.text())?;
+    Ok(Ending::Code(0))
+}
+
+/// The versions of a package that the workspace uses.
+fn versions(package: &PackageSpec) -> Vec<String> {
+    let metadata = metadata(&[]).unwrap_or_default();
+    let packages = metadata.get("packages").and_then(Value::as_array).into_iter().flatten();
+    let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).map(str::to_owned);
+    let mut versions: Vec<String> = packages
+        .filter(|of| text(of, "name").as_ref() == Some(&package.name))
+        .filter_map(|of| text(of, "version"))
+        .filter(|version| package.is_version(version))
+        .collect();
+    versions.sort();
+    versions
+}
+
+fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
+    let locked = if layers.locked { ", locked" } else { "" };
+    page.title(&format!("policy `{}`{locked}, for {of}", policy.name));
+    page.heading("Documents, the lowest first");
+    for layer in &layers.layers {
+        page.line(2, &format!("{} ({})", layer.document.file, layer.owner.name()));
+    }
+    for (heading, rules) in [
+        ("May be read", &policy.read),
+        ("May be executed and read", &policy.execute),
+        ("May be written and read", &policy.write),
+    ] {
+        section(page, heading, rules.iter().map(|rule| (rule.text.clone(), &rule.place)));
+    }
+    page.heading("Variables, besides those that Cargo sets");
+    for (name, value) in &policy.set {
+        row(page, &format!("{} = {value:?}", name.text), &name.place);
+    }
+    for (becomes, Rule { text, place }) in &policy.variables {
+        let verb = if *becomes == Unnamed::Pass { "passes" } else { "is withheld" };
+        row(page, &format!("{text} {verb}"), place);
+    }
+    let others = if policy.unnamed == Unnamed::Pass { "pass" } else { "are withheld" };
+    page.line(2, &format!("all others {others}"));
+    section(
+        page,
+        "Instructions that are relayed all the same",
+        policy.instructions.iter().map(|rule| (rule.text.clone(), &rule.place)),
+    );
+    page.heading("Limits");
+    for limit in Limit::ALL {
+        page.line(2, &format!("{}: {}", limit.key(), limit.value(&policy.limits)));
+    }
+    let then = match policy.on_denial {
+        OnDenial::Report => "is told, and the unit ends as its script does",
+        OnDenial::Fail => "fails the unit",
+    };
+    page.heading(&format!("What is denied {then}"));
+    section(
+        page,
+        "Counts for nothing, because the policy is locked",
+        policy
+            .ineffective
+            .iter()
+            .map(|gone| (format!("{} = {}", gone.key, gone.text), &gone.place)),
+    );
+}
+
+fn section<'p>(page: &mut Page, heading: &str, rules: impl Iterator<Item = (String, &'p Place)>) {
+    let mut rules = rules.peekable();
+    if rules.peek().is_some() {
+        page.heading(heading);
+    }
+    for (text, place) in rules {
+        row(page, &text, place);
+    }
+}
+
+fn row(page: &mut Page, text: &str, place: &Place) {
+    page.line(2, &format!("{text:<40}  {}:{}", place.file, place.line));
+}

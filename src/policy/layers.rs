@@ -1,0 +1,232 @@
+//! The documents that decide for a build, and where they are: the machine's, the user's, the
+//! workspace's, and one that was named.
+//!
+//! From the bottom: the built-in policy that the uppermost document with an `extends` names; then the
+//! machine's, the user's, the workspace's and the named one. See [`super::merge`] for what comes of
+//! them.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::builtin::Builtin;
+use super::document::{Document, Error as DocumentError, Place};
+
+/// The machine's document.
+pub const MACHINE: &str = "/etc/cargo-brig/policy.toml";
+/// The name of a workspace's.
+pub const WORKSPACE: &str = "brig.toml";
+
+/// Whose a document is, from the bottom up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// This program's.
+    Builtin,
+    /// The machine's.
+    Machine,
+    /// The user's.
+    User,
+    /// The workspace's.
+    Workspace,
+    /// Named for this build.
+    Named,
+}
+
+impl Owner {
+    /// As a message speaks of it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Builtin => "built in",
+            Self::Machine => "of the machine",
+            Self::User => "of the user",
+            Self::Workspace => "of the workspace",
+            Self::Named => "named for this build",
+        }
+    }
+}
+
+/// One document, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Whose it is.
+    pub owner: Owner,
+    /// What it says.
+    pub document: Document,
+}
+
+/// See the file's description.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// From the bottom up.
+    pub layers: Vec<Layer>,
+    /// The built-in policy at the bottom.
+    pub base: Builtin,
+    /// Whether the machine's document takes every loosening from the others.
+    pub locked: bool,
+}
+
+/// Where to look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The directory below which the user's lies (`XDG_CONFIG_HOME`).
+    pub config_home: Option<PathBuf>,
+    /// Where Cargo was started: the workspace's lies there or above.
+    pub directory: Option<PathBuf>,
+    /// A built-in policy's name, or a path.
+    pub named: Option<PathBuf>,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A document.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The path of the named one.
+    #[error("the path of the policy, `{}`, is not absolute", .path.display())]
+    Relative {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A document that is not the machine's is locked.
+    #[error("{}:{}: only the policy of the machine, `{MACHINE}`, can be locked", .place.file, .place.line)]
+    Locked {
+        /// Where.
+        place: Place,
+    },
+}
+
+impl Places {
+    /// The user's document.
+    #[must_use]
+    pub fn user(&self) -> Option<PathBuf> {
+        Some(self.config_home.as_ref()?.join("cargo-brig/policy.toml"))
+    }
+
+    /// The workspace's document: the first one on the way up to the directory with the `Cargo.lock`. What
+    /// lies above that, in a directory for everybody's temporary files for instance, is not the
+    /// workspace's; and a package of a registry is never on this way, because Cargo is not started there.
+    #[must_use]
+    pub fn workspace(&self) -> Option<PathBuf> {
+        for directory in self.directory.as_deref()?.ancestors() {
+            let path = directory.join(WORKSPACE);
+            if path.is_file() {
+                return Some(path);
+            }
+            if directory.join("Cargo.lock").is_file() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The directory below which a user keeps configuration.
+    #[must_use]
+    pub fn config_home(xdg: Option<&OsStr>, home: Option<&OsStr>) -> Option<PathBuf> {
+        let absolute = |path: &&OsStr| Path::new(path).is_absolute();
+        let home = home.filter(absolute).map(|home| Path::new(home).join(".config"));
+        xdg.filter(absolute).map(PathBuf::from).or(home)
+    }
+}
+
+impl Layers {
+    /// Reads all that there are.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn read(places: &Places) -> Result<Self, Error> {
+        Self::read_with(Path::new(MACHINE), places)
+    }
+
+    fn read_with(machine: &Path, places: &Places) -> Result<Self, Error> {
+        let mut layers = Vec::new();
+        let mut add = |owner, path: Option<PathBuf>| -> Result<(), Error> {
+            let document = path.map(|path| Document::read_if_there(&path)).transpose()?.flatten();
+            layers.extend(document.map(|document| Layer { owner, document }));
+            Ok(())
+        };
+        add(Owner::Machine, Some(machine.to_owned()))?;
+        add(Owner::User, places.user())?;
+        add(Owner::Workspace, places.workspace())?;
+        let mut base = None;
+        if let Some(named) = &places.named {
+            base = named.to_str().and_then(Builtin::of_name);
+            if base.is_none() {
+                // Cargo starts each script in its package's directory, where this could be anything.
+                if named.is_relative() {
+                    return Err(Error::Relative { path: named.clone() });
+                }
+                layers.push(Layer { owner: Owner::Named, document: Document::read(named)? });
+            }
+        }
+        Self::of(layers, base)
+    }
+
+    /// Of documents, from the bottom up, without the built-in ones; `base` is a built-in policy that
+    /// was named.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], or a mistake in a built-in policy.
+    pub fn of(layers: Vec<Layer>, base: Option<Builtin>) -> Result<Self, Error> {
+        let of_machine = |layer: &&Layer| layer.owner == Owner::Machine;
+        let machine = layers.iter().find(of_machine);
+        let locks = |base: Builtin| -> Result<bool, Error> {
+            Ok(base.documents()?.iter().any(|document| document.locked.is_some()))
+        };
+        let extended = machine.and_then(|layer| layer.document.extends);
+        let locked = match (machine, extended) {
+            (Some(layer), _) if layer.document.locked.is_some() => true,
+            (_, Some(base)) => locks(base)?,
+            _ => false,
+        };
+        let mut others = layers.iter().filter(|layer| layer.owner != Owner::Machine);
+        if let Some(place) = others.find_map(|layer| layer.document.locked.clone()) {
+            return Err(Error::Locked { place });
+        }
+        let base = if locked {
+            extended
+        } else {
+            base.or_else(|| layers.iter().rev().find_map(|layer| layer.document.extends))
+        };
+        let base = base.unwrap_or_default();
+        // Who chooses a locked policy for himself wants it as it is.
+        let locked = locked || locks(base)?;
+        let documents = base.documents()?.into_iter();
+        let below = documents.map(|document| Layer { owner: Owner::Builtin, document });
+        Ok(Self { layers: below.chain(layers).collect(), base, locked })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_workspaces_document_is_not_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("above/root");
+        fs::create_dir_all(root.join("member/src")).unwrap();
+        let found = |from: &Path| {
+            let places = Places { directory: Some(from.to_owned()), ..Places::default() };
+            places.workspace().map(|path| path.parent().unwrap().to_owned())
+        };
+        fs::write(dir.path().join("above").join(WORKSPACE), "").unwrap();
+        assert_eq!(found(&root.join("member/src")), Some(dir.path().join("above")));
+        fs::write(root.join("Cargo.lock"), "").unwrap();
+        assert_eq!(found(&root.join("member/src")), None);
+        fs::write(root.join(WORKSPACE), "").unwrap();
+        assert_eq!(found(&root.join("member/src")), Some(root.clone()));
+        assert_eq!(found(&root), Some(root));
+    }
+
+    #[test]
+    fn users_documents_lie_where_the_base_directory_specification_says() {
+        let of = |xdg: Option<&str>, home: Option<&str>| {
+            Places::config_home(xdg.map(OsStr::new), home.map(OsStr::new))
+        };
+        assert_eq!(of(Some("/x"), Some("/h")), Some("/x".into()));
+        assert_eq!(of(Some("x"), Some("/h")), Some("/h/.config".into()));
+        assert_eq!(of(None, Some("")), None);
+    }
+}

@@ -1,0 +1,290 @@
+//! From layers of documents to one policy for one package.
+//!
+//! Grants of all layers count together. Where two layers speak of the same limit, switch or value, the
+//! upper one's word counts, and within a layer what it says of the package before what it says of all.
+//!
+//! A variable that a layer withholds passes where that layer or one above names it in full. A pattern
+//! with `*` passes only what nobody withholds: else `CARGO_*` would pass a token.
+//!
+//! Under a locked policy the layers above the machine's can take away, and never add: their `withhold`,
+//! lower `limits`, `unnamed = "withhold"` and `on-denial = "fail"` count, and nothing else.
+
+use semver::Version;
+
+use super::document::{OnDenial, Place, Rule, Rules, Unnamed};
+use super::layers::{Layer, Layers, Owner};
+use super::pattern;
+use super::{Limit, Limits};
+
+/// What all layers together say of one package.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// The name of the uppermost document that has one, or of the built-in policy.
+    pub name: String,
+    /// The documents that it comes from, from the bottom up: file and digest.
+    pub documents: Vec<(String, String)>,
+    /// Paths that may be read.
+    pub read: Vec<Rule>,
+    /// Paths that may be executed and read.
+    pub execute: Vec<Rule>,
+    /// Paths that may be written and read.
+    pub write: Vec<Rule>,
+    /// What becomes of variables, the uppermost rule first.
+    pub variables: Vec<(Unnamed, Rule)>,
+    /// What becomes of the others.
+    pub unnamed: Unnamed,
+    /// Variables with the values that they get.
+    pub set: Vec<(Rule, String)>,
+    /// How much a script may use.
+    pub limits: Limits,
+    /// Patterns of instructions that are relayed all the same.
+    pub instructions: Vec<Rule>,
+    /// What becomes of a unit that was denied something.
+    pub on_denial: OnDenial,
+    /// What counts for nothing, because the policy is locked.
+    pub ineffective: Vec<Ineffective>,
+}
+
+/// Something that counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ineffective {
+    /// Its key, as a document spells it.
+    pub key: &'static str,
+    /// What it says.
+    pub text: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Policy {
+    /// What these layers say of a package.
+    #[must_use]
+    pub fn of(layers: &Layers, package: &str, version: &str) -> Self {
+        let mut policy = Self { name: layers.base.name().to_owned(), ..Self::default() };
+        for layer in &layers.layers {
+            let document = &layer.document;
+            policy.documents.push((document.file.to_string(), document.digest.clone()));
+            if layer.owner != Owner::Builtin {
+                policy.name = document.name.clone().unwrap_or(policy.name);
+            }
+            let locked = layers.locked && layer.owner > Owner::Machine;
+            let mut variables = Vec::new();
+            for rules in Self::parts(layer, package, version) {
+                let mut rules = rules.clone();
+                if locked {
+                    policy.take_from(&mut rules);
+                }
+                policy.add(&mut rules, &mut variables);
+            }
+            // The part for all packages came first, and is asked last.
+            variables.reverse();
+            let below = std::mem::take(&mut policy.variables);
+            policy.variables = variables.into_iter().flatten().chain(below).collect();
+        }
+        policy
+    }
+
+    /// What a layer says of all packages, and then of this one.
+    fn parts<'l>(
+        layer: &'l Layer,
+        package: &'l str,
+        version: &str,
+    ) -> impl Iterator<Item = &'l Rules> {
+        let version = Version::parse(version).ok();
+        let of_package = layer.document.packages.iter().filter(move |rules| {
+            // A requirement without a pre-release leaves pre-releases out; here it is meant to tell old
+            // from new.
+            let plain =
+                |version: &Version| Version::new(version.major, version.minor, version.patch);
+            rules.name == package
+                && rules.version.as_ref().is_none_or(|required| {
+                    version.as_ref().is_some_and(|version| {
+                        required.matches(version) || required.matches(&plain(version))
+                    })
+                })
+        });
+        std::iter::once(&layer.document.common).chain(of_package.map(|package| &package.rules))
+    }
+
+    /// Leaves only what takes away.
+    fn take_from(&mut self, rules: &mut Rules) {
+        let mut none = |key, rules: &mut Vec<Rule>| {
+            let gone = rules.drain(..);
+            self.ineffective.extend(gone.map(|Rule { text, place }| Ineffective {
+                key,
+                text,
+                place,
+            }));
+        };
+        none("files.read", &mut rules.read);
+        none("files.execute", &mut rules.execute);
+        none("files.write", &mut rules.write);
+        none("environment.pass", &mut rules.pass);
+        none("instructions.allow", &mut rules.instructions);
+        for (Rule { text, place }, _) in rules.set.drain(..) {
+            self.ineffective.push(Ineffective { key: "environment.set", text, place });
+        }
+        if let Some((_, place)) = rules.unnamed.take_if(|(unnamed, _)| *unnamed == Unnamed::Pass) {
+            let text = "pass".to_owned();
+            self.ineffective.push(Ineffective { key: "environment.unnamed", text, place });
+        }
+        if let Some((_, place)) = rules.on_denial.take_if(|(then, _)| *then == OnDenial::Report) {
+            let text = "report".to_owned();
+            self.ineffective.push(Ineffective { key: "on-denial", text, place });
+        }
+        let limits = self.limits;
+        let is_higher = |(limit, value, _): &mut (Limit, Option<u64>, Place)| {
+            limit.of(&limits).is_some_and(|now| value.is_none_or(|value| value > now))
+        };
+        for (limit, value, place) in rules.limits.extract_if(.., is_higher) {
+            let text = value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+            self.ineffective.push(Ineffective { key: limit.key(), text, place });
+        }
+    }
+
+    fn add(&mut self, rules: &mut Rules, variables: &mut Vec<Vec<(Unnamed, Rule)>>) {
+        self.read.append(&mut rules.read);
+        self.execute.append(&mut rules.execute);
+        self.write.append(&mut rules.write);
+        self.instructions.append(&mut rules.instructions);
+        let passed = rules.pass.drain(..).map(|rule| (Unnamed::Pass, rule));
+        let withheld = rules.withhold.drain(..).map(|rule| (Unnamed::Withhold, rule));
+        variables.push(passed.chain(withheld).collect());
+        for (name, value) in rules.set.drain(..) {
+            self.set.retain(|(other, _)| other.text != name.text);
+            self.set.push((name, value));
+        }
+        for (limit, value, _) in rules.limits.drain(..) {
+            limit.set(&mut self.limits, value);
+        }
+        if let Some((unnamed, _)) = &rules.unnamed {
+            self.unnamed = *unnamed;
+        }
+        if let Some((on_denial, _)) = &rules.on_denial {
+            self.on_denial = *on_denial;
+        }
+    }
+
+    /// What becomes of a variable, and by which rule, if one names it.
+    #[must_use]
+    pub fn variable(&self, name: &[u8]) -> (Unnamed, Option<&Rule>) {
+        let mut passed = None;
+        for (becomes, rule) in &self.variables {
+            if !pattern::matches(rule.text.as_bytes(), name) {
+                continue;
+            }
+            let is_whole = !rule.text.contains('*');
+            match becomes {
+                Unnamed::Pass if is_whole => return (Unnamed::Pass, Some(rule)),
+                Unnamed::Pass => passed = passed.or(Some(rule)),
+                Unnamed::Withhold => return (Unnamed::Withhold, Some(rule)),
+            }
+        }
+        if passed.is_some() { (Unnamed::Pass, passed) } else { (self.unnamed, None) }
+    }
+
+    /// Whether a variable that the jail would replace is passed by its name.
+    #[must_use]
+    pub fn names(&self, variable: &str) -> bool {
+        let rule = self.variable(variable.as_bytes());
+        matches!(rule, (Unnamed::Pass, Some(rule)) if rule.text.eq_ignore_ascii_case(variable))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::document::Document;
+
+    fn layers(texts: &[(Owner, &str)]) -> Layers {
+        let layer = |(owner, text): &(Owner, &str)| Layer {
+            owner: *owner,
+            document: Document::parse(owner.name(), text).unwrap(),
+        };
+        Layers::of(texts.iter().map(layer).collect(), None).unwrap()
+    }
+
+    fn policy(texts: &[(Owner, &str)]) -> Policy {
+        Policy::of(&layers(texts), "openssl-sys", "0.9.5")
+    }
+
+    #[test]
+    fn grants_add_up_and_the_uppermost_word_counts() {
+        let policy = policy(&[
+            (Owner::User, "[files]\nread = [\"/u\"]\n[limits]\nprocesses = 5\nmemory = \"none\""),
+            (Owner::Workspace, "name = \"w\"\n[files]\nread = [\"/w\"]\n[limits]\nprocesses = 9"),
+        ]);
+        let texts: Vec<&str> = policy.read.iter().map(|rule| rule.text.as_str()).collect();
+        assert!(texts.contains(&"/usr") && texts.ends_with(&["/u", "/w"]), "{texts:?}");
+        assert_eq!((policy.limits.processes, policy.limits.memory), (Some(9), None));
+        assert_eq!((policy.name.as_str(), policy.documents.len()), ("w", 3));
+        assert_eq!(policy.read.last().unwrap().place.file.as_ref(), "of the workspace");
+    }
+
+    #[test]
+    fn rules_for_a_package_are_for_its_versions() {
+        let rules = |version: &str, of: &str| {
+            let text = format!(
+                "[[package]]\nname = \"openssl-sys\"\n{version}\nfiles.read = [\"/x\"]\n\
+                 environment.pass = [\"A_KEY\"]\n[environment]\nwithhold = [\"A_KEY\"]"
+            );
+            let text = text.replace("[environment]", "\n[[package]]\nname = \"b\"\n[environment]");
+            let text = text.replace("[environment]", "[package.environment]");
+            let layers = layers(&[(Owner::Workspace, &text)]);
+            let policy = Policy::of(&layers, "openssl-sys", of);
+            let read = policy.read.last().unwrap().text == "/x";
+            assert_eq!(read, policy.variable(b"A_KEY").0 == Unnamed::Pass);
+            read
+        };
+        assert!(rules("", "0.9.5") && rules("version = \">=0.9\"", "0.9.5"));
+        assert!(!rules("version = \">=0.10\"", "0.9.5"));
+        assert!(rules("version = \">=0.9\"", "0.9.5-beta.1"));
+    }
+
+    #[test]
+    fn a_pattern_passes_no_secret_and_a_name_does() {
+        let of =
+            |text: &str, name: &str| policy(&[(Owner::User, text)]).variable(name.as_bytes()).0;
+        let pass = |pattern: &str| format!("[environment]\npass = [\"{pattern}\"]");
+        assert_eq!(of(&pass("CARGO*"), "CARGO_REGISTRY_TOKEN"), Unnamed::Withhold);
+        assert_eq!(of(&pass("CARGO_REGISTRY_TOKEN"), "CARGO_REGISTRY_TOKEN"), Unnamed::Pass);
+        assert_eq!(of(&pass("*"), "EDITOR"), Unnamed::Pass);
+        let both = "extends = \"strict\"\n[environment]\nwithhold = [\"PATH\"]";
+        assert_eq!(of(both, "PATH"), Unnamed::Withhold);
+    }
+
+    #[test]
+    fn a_locked_policy_is_only_tightened() {
+        let machine = (Owner::Machine, "extends = \"farm\"\n[files]\nread = [\"/srv\"]");
+        let plain = policy(&[machine]);
+        let loosening = "extends = \"default\"\non-denial = \"report\"\n[files]\nread = [\"/a\"]\n\
+            execute = [\"/b\"]\nwrite = [\"/c\"]\n[environment]\npass = [\"A_TOKEN\"]\n\
+            unnamed = \"pass\"\nset = { CFLAGS = \"x\" }\n[limits]\nprocesses = 99999\noutput = \"none\"\n\
+            [instructions]\nallow = [\"rustc-env=PATH=*\"]";
+        let with = |text: &str| {
+            format!("{text}\n[[package]]\nname = \"openssl-sys\"\nfiles.read = [\"/d\"]")
+        };
+        for owner in [Owner::User, Owner::Workspace, Owner::Named] {
+            let policy = policy(&[machine, (owner, &with(loosening))]);
+            assert_eq!((&policy.read, &policy.write), (&plain.read, &plain.write));
+            assert_eq!((&policy.execute, policy.limits), (&plain.execute, plain.limits));
+            assert_eq!((policy.unnamed, policy.on_denial), (Unnamed::Withhold, OnDenial::Fail));
+            assert_eq!(policy.variable(b"A_TOKEN").0, Unnamed::Withhold);
+            assert!(policy.set.is_empty() && policy.instructions.is_empty());
+            assert_eq!(policy.ineffective.len(), 11, "{:#?}", policy.ineffective);
+        }
+        let tighter = "[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 7";
+        let policy = policy(&[machine, (Owner::Workspace, tighter)]);
+        assert_eq!(policy.limits.processes, Some(7));
+        assert_eq!(policy.variable(b"PATH").0, Unnamed::Withhold);
+        assert!(policy.ineffective.is_empty());
+    }
+
+    #[test]
+    fn only_the_machine_locks() {
+        let document = Document::parse("brig.toml", "locked = true").unwrap();
+        let layer = Layer { owner: Owner::Workspace, document };
+        let error = Layers::of(vec![layer], None).unwrap_err();
+        assert!(error.to_string().starts_with("brig.toml:1: only the policy of the machine"));
+    }
+}

@@ -1,0 +1,459 @@
+//! Policies: who decides, what each kind of rule gives and takes, and what is said of mistakes.
+//!
+//! Layers are tried through Cargo and the real program. The machine's document lies in `/etc`: the
+//! tests that need one give the build a copy of `/etc` in a mount namespace of its own, for which an
+//! ordinary user needs a user namespace.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use nix::unistd::geteuid;
+use serde_json::Value;
+use support::{Project, TOOL, clean_command, fail, shown, stderr, stdout, succeed};
+
+/// Reads a file outside, executes another, writes a third, asks for variables; fails at nothing.
+const SCRIPT: &str = r#"
+use std::{env, fs, process::Command};
+fn main() {
+    let outside = env::var("DEP_T_OUTSIDE").or_else(|_| fs::read_to_string("outside")).unwrap();
+    let say = |what: &str, ok: bool| println!("cargo::warning={what} {ok}");
+    say("read", fs::read(format!("{outside}/data/file")).is_ok());
+    say("execute", Command::new(format!("{outside}/program")).status().is_ok());
+    say("write", fs::write(format!("{outside}/written/file"), "x").is_ok());
+    for name in ["MY_TOKEN", "MY_FLAG", "EDITOR", "PATH"] {
+        say(name, env::var_os(name).is_some());
+    }
+    say("CFLAGS", env::var("CFLAGS").is_ok_and(|value| value == "-O1"));
+    say("HOME", env::var("HOME").is_ok_and(|home| home.contains("cargo-brig-home")));
+    println!("cargo::rustc-cfg=done");
+    println!("cargo::rustc-check-cfg=cfg(done)");
+    if fs::exists("instructs").unwrap() {
+        println!("cargo::rustc-env=LD_DEBUG=help");
+    }
+}
+"#;
+
+/// A workspace whose script tries things, and the directory outside that it tries them on.
+struct World {
+    project: Project,
+    outside: PathBuf,
+}
+
+impl World {
+    fn new() -> Self {
+        let project = Project::with_script("tries", SCRIPT);
+        let outside = project.root.parent().unwrap().join("outside");
+        for directory in ["data", "written", "home", "config"] {
+            fs::create_dir_all(outside.join(directory)).unwrap();
+        }
+        fs::write(outside.join("data/file"), "x").unwrap();
+        fs::write(outside.join("program"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(outside.join("program"), fs::Permissions::from_mode(0o755)).unwrap();
+        project.write("outside", outside.to_str().unwrap());
+        Self { project, outside }
+    }
+
+    fn brig(&self, arguments: &[&str]) -> Command {
+        let mut command = self.project.brig(arguments);
+        self.prepare(&mut command);
+        command
+    }
+
+    /// The user's own documents are not the tests'.
+    fn prepare(&self, command: &mut Command) {
+        command
+            .env("XDG_CONFIG_HOME", self.outside.join("config"))
+            .env("MY_TOKEN", "x")
+            .env("MY_FLAG", "x")
+            .env("EDITOR", "x");
+    }
+
+    /// A document in which `OUTSIDE` stands for that directory.
+    fn write(&self, path: &str, text: &str) -> PathBuf {
+        self.project.write(path, &self.text(text))
+    }
+
+    fn text(&self, text: &str) -> String {
+        text.replace("OUTSIDE", self.outside.to_str().unwrap())
+    }
+
+    /// Builds, from the beginning.
+    fn build(&self, command: &mut Command) -> Output {
+        drop(fs::remove_dir_all(self.project.root.join("target")));
+        command.output().unwrap()
+    }
+
+    /// What the script could do, as it says itself.
+    fn done(&self, command: &mut Command) -> Vec<String> {
+        let output = self.build(command);
+        assert!(output.status.success(), "{}", shown(&output));
+        done(&output)
+    }
+
+    fn record(&self) -> Value {
+        let records = self.project.records();
+        let [record] = &records[..] else { panic!("{} records", records.len()) };
+        record.clone()
+    }
+}
+
+fn done(output: &Output) -> Vec<String> {
+    let text = stderr(output);
+    let said = text.lines().filter_map(|line| line.strip_prefix("warning: tries@1.2.3: "));
+    said.filter_map(|line| line.strip_suffix(" true").map(str::to_owned)).collect()
+}
+
+/// What the policy `default` lets it do.
+const BY_DEFAULT: [&str; 4] = ["MY_FLAG", "EDITOR", "PATH", "HOME"];
+/// Gives all that can be given.
+const GENEROUS: &str = r#"
+[files]
+read = ["OUTSIDE/data"]
+execute = ["OUTSIDE/program"]
+write = ["OUTSIDE/written"]
+[environment]
+pass = ["MY_TOKEN", "HOME"]
+set = { CFLAGS = "-O1" }
+"#;
+const ALL: [&str; 8] =
+    ["read", "execute", "write", "MY_TOKEN", "MY_FLAG", "EDITOR", "PATH", "CFLAGS"];
+
+#[test]
+fn each_rule_gives_and_without_it_nothing_is_given() {
+    let world = World::new();
+    assert_eq!(world.done(&mut world.brig(&["build"])), BY_DEFAULT);
+    let given = |text: &str| {
+        world.write("brig.toml", text);
+        let done = world.done(&mut world.brig(&["build"]));
+        let more = done.into_iter().filter(|what| !BY_DEFAULT.contains(&what.as_str()));
+        more.collect::<Vec<_>>()
+    };
+    assert_eq!(given("files.read = [\"OUTSIDE/data\"]"), ["read"]);
+    assert_eq!(given("files.read = [\"OUTSIDE/d*a\"]"), ["read"]);
+    assert_eq!(given("files.read = [\"OUTSIDE/e*\"]"), [""; 0]);
+    assert_eq!(given("files.execute = [\"OUTSIDE/program\"]"), ["execute"]);
+    assert_eq!(given("files.write = [\"OUTSIDE/written\"]"), ["write"]);
+    assert_eq!(given("environment.pass = [\"MY_TOKEN\"]"), ["MY_TOKEN"]);
+    assert_eq!(given("environment.pass = [\"MY_*\"]"), [""; 0]);
+    assert_eq!(given("environment.set = { CFLAGS = \"-O1\" }"), ["CFLAGS"]);
+    world.write("brig.toml", "environment.withhold = [\"MY_FLAG\", \"E*\"]");
+    assert_eq!(world.done(&mut world.brig(&["build"])), ["PATH", "HOME"]);
+    assert_eq!(
+        world.record()["withheld_variables"],
+        serde_json::json!(["EDITOR", "MY_FLAG", "MY_TOKEN"])
+    );
+    world.write("brig.toml", GENEROUS);
+    assert_eq!(world.done(&mut world.brig(&["build"])), ALL);
+}
+
+#[test]
+fn rules_for_a_package_are_for_no_other() {
+    let world = World::new();
+    for (head, expected) in [
+        ("name = \"tries\"", &["read"][..]),
+        ("name = \"tries\"\nversion = \">=1.2, <2\"", &["read"]),
+        ("name = \"tries\"\nversion = \">=2\"", &[]),
+        ("name = \"tried\"", &[]),
+    ] {
+        let text = format!("[[package]]\n{head}\nfiles.read = [\"OUTSIDE/data\"]\n");
+        world.write("brig.toml", &text);
+        let done = world.done(&mut world.brig(&["build"]));
+        let more: Vec<_> =
+            done.iter().filter(|what| !BY_DEFAULT.contains(&what.as_str())).collect();
+        assert_eq!(more, expected, "{head}");
+    }
+}
+
+#[test]
+fn an_instruction_passes_by_a_rule() {
+    let world = World::new();
+    world.write("instructs", "");
+    let output = world.build(&mut world.brig(&["build"]));
+    assert!(!output.status.success() && stderr(&output).contains("LD_DEBUG"), "{}", shown(&output));
+    world.write("brig.toml", "instructions.allow = [\"rustc-env=LD_DEBUG=h*\"]");
+    // The variable makes the loader print its help.
+    let output = world.build(&mut world.brig(&["build"]));
+    assert!(!stderr(&output).contains("was not relayed"), "{}", shown(&output));
+    assert_eq!(world.record()["withheld_instructions"], serde_json::json!([]));
+}
+
+#[test]
+fn layers_decide_in_their_order() {
+    let world = World::new();
+    let config = world.outside.join("config/cargo-brig/policy.toml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    fs::write(&config, world.text("files.read = [\"OUTSIDE/data\"]\nlimits.output = 7\n")).unwrap();
+    world.write(
+        "brig.toml",
+        "name = \"ours\"\nfiles.write = [\"OUTSIDE/written\"]\nlimits.output = 9",
+    );
+    let named = world.write("named.toml", "environment.withhold = [\"EDITOR\"]\n");
+    let expected = ["read", "write", "MY_FLAG", "PATH", "HOME"];
+    for mut command in [
+        world.brig(&["--policy", "named.toml", "build"]),
+        world.brig(&["--policy=named.toml", "build"]),
+    ] {
+        assert_eq!(world.done(&mut command), expected);
+    }
+    let mut plain = world.project.cargo(&["build"]);
+    plain.env("RUSTC_WRAPPER", TOOL).env("CARGO_BRIG_POLICY", &named);
+    world.prepare(&mut plain);
+    assert_eq!(world.done(&mut plain), expected);
+    let record = world.record();
+    assert_eq!(record["limits"]["output"], 9);
+    assert_eq!(record["policy"]["name"], "ours");
+    let documents = record["policy"]["documents"].as_array().unwrap();
+    let files: Vec<_> =
+        documents.iter().map(|document| document["file"].as_str().unwrap()).collect();
+    let brig = world.project.root.join("brig.toml");
+    let paths = [config.to_str().unwrap(), brig.to_str().unwrap(), named.to_str().unwrap()];
+    assert_eq!(files, [&["policies/default.toml"][..], &paths].concat());
+}
+
+/// Cargo starts a package's script in its directory; what lies there is the package's.
+#[test]
+fn a_packages_own_document_decides_nothing() {
+    let world = World::new();
+    world.write("brig.toml", GENEROUS);
+    world.write("main/src/lib.rs", "");
+    world.write(
+        "main/Cargo.toml",
+        "[package]\nname = \"main\"\nedition = \"2024\"\n[dependencies]\ntries = { path = \"..\" }\n[workspace]\n",
+    );
+    let directory = world.project.root.join("main");
+    for wrapper in [false, true] {
+        let mut command = if wrapper {
+            world.project.cargo(&["build", "-vv"])
+        } else {
+            world.brig(&["build", "-vv"])
+        };
+        world.prepare(&mut command);
+        if wrapper {
+            command.env("RUSTC_WRAPPER", TOOL);
+        }
+        drop(fs::remove_dir_all(directory.join("target")));
+        // Above the workspace's own directory it is the user's: here it is in the way.
+        fs::write(directory.join("brig.toml"), "").unwrap();
+        let output = succeed(command.current_dir(&directory));
+        assert!(stderr(&output).contains("read false"), "{}", shown(&output));
+    }
+}
+
+#[test]
+fn strict_passes_what_is_named_and_forgives_nothing() {
+    let world = World::new();
+    let output = world.build(&mut world.brig(&["--policy", "strict", "build"]));
+    assert!(!output.status.success());
+    let text = stderr(&output);
+    assert!(text.contains("tried to read") && text.contains("policy `strict`"), "{text}");
+    // Cargo shows the launcher's code.
+    assert!(text.contains("exit status: 124"), "{text}");
+    world.write("brig.toml", &format!("extends = \"strict\"\n{GENEROUS}"));
+    let expected = ["read", "execute", "write", "MY_TOKEN", "PATH", "CFLAGS"];
+    assert_eq!(world.done(&mut world.brig(&["build"])), expected);
+}
+
+/// A command that sees a copy of `/etc` with this policy in it.
+fn on_machine(world: &World, policy: &str, inner: &Command) -> Command {
+    let etc = world.outside.join("etc");
+    if !etc.exists() {
+        let mut copy = Command::new("cp");
+        // An ordinary user cannot read all of it.
+        copy.args(["-a", "/etc"]).arg(&etc).output().unwrap();
+        fs::create_dir(etc.join("cargo-brig")).unwrap();
+    }
+    fs::write(etc.join("cargo-brig/policy.toml"), world.text(policy)).unwrap();
+    let mut command = clean_command("unshare");
+    command.arg(if geteuid().is_root() { "-m" } else { "-rm" });
+    command.args(["sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\""]).arg(etc);
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.current_dir(inner.get_current_dir().unwrap());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+const MACHINE: &str =
+    "extends = \"farm\"\non-denial = \"report\"\nfiles.read = [\"OUTSIDE/data\"]\n";
+/// What that lets the script do. In the namespace of an ordinary user, too.
+const ON_FARM: [&str; 3] = ["read", "PATH", "HOME"];
+
+#[test]
+fn nobody_loosens_the_policy_of_the_machine() {
+    let world = World::new();
+    let farm = |command: &Command| on_machine(&world, MACHINE, command);
+    assert_eq!(world.done(&mut farm(&world.brig(&["build"]))), ON_FARM);
+    let named = world.write("named.toml", GENEROUS);
+    let user = world.outside.join("config/cargo-brig/policy.toml");
+    fs::create_dir_all(user.parent().unwrap()).unwrap();
+    let elsewhere = world.write("elsewhere/brig.toml", GENEROUS);
+    let mut commands = vec![
+        ("a document that is named", world.brig(&["--policy", "named.toml", "build"])),
+        ("a built-in policy that is named", world.brig(&["--policy", "default", "build"])),
+        (
+            "a setting of Cargo",
+            world.brig(&["build", "--config", "env.CARGO_BRIG_POLICY='default'"]),
+        ),
+    ];
+    let mut with = |what, name: &str, value: &Path| {
+        for wrapper in [false, true] {
+            let mut command =
+                if wrapper { world.project.cargo(&["build"]) } else { world.brig(&["build"]) };
+            world.prepare(&mut command);
+            if wrapper {
+                command.env("RUSTC_WRAPPER", TOOL);
+            }
+            command.env(name, value);
+            commands.push((what, command));
+        }
+    };
+    with("a variable with a document", "CARGO_BRIG_POLICY", &named);
+    with("a variable with a name", "CARGO_BRIG_POLICY", Path::new("default"));
+    with("another workspace", "CARGO_BRIG_WORKSPACE", elsewhere.parent().unwrap());
+    with("another user's directory", "XDG_CONFIG_HOME", &world.project.root.join("xdg"));
+    world.write("xdg/cargo-brig/policy.toml", GENEROUS);
+    for (what, command) in &commands {
+        assert_eq!(world.done(&mut farm(command)), ON_FARM, "{what}");
+    }
+    fs::write(&user, world.text(GENEROUS)).unwrap();
+    assert_eq!(world.done(&mut farm(&world.brig(&["build"]))), ON_FARM, "the user's document");
+    let generous = [
+        ("the workspace's document", GENEROUS.to_owned()),
+        ("another basis", format!("extends = \"default\"\n{GENEROUS}")),
+        ("a name", "name = \"farm\"\nenvironment.unnamed = \"pass\"".to_owned()),
+        (
+            "rules for the package",
+            format!(
+                "[[package]]\nname = \"tries\"{}",
+                GENEROUS
+                    .replace("[files]", "[package.files]")
+                    .replace("[environment]", "[package.environment]")
+            ),
+        ),
+        ("limits", "[limits]\nprocesses = \"none\"\noutput = 4000\nmemory = 999999".to_owned()),
+    ];
+    for (what, text) in &generous {
+        world.write("brig.toml", text);
+        assert_eq!(world.done(&mut farm(&world.brig(&["build"]))), ON_FARM, "{what}");
+        let limits = world.record()["limits"].clone();
+        assert_eq!(
+            (limits["processes"].as_u64(), limits["output"].as_u64()),
+            (Some(1024), Some(256))
+        );
+    }
+    // An instruction that would be withheld is.
+    world.write("instructs", "");
+    world.write("brig.toml", "instructions.allow = [\"rustc-env=LD_DEBUG=*\"]");
+    let output = world.build(&mut farm(&world.brig(&["build"])));
+    assert!(!output.status.success() && stderr(&output).contains("LD_DEBUG"), "{}", shown(&output));
+    fs::remove_file(world.project.root.join("instructs")).unwrap();
+    // Who takes away is heard, and who locks is not.
+    world.write("brig.toml", "[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 99\n");
+    assert_eq!(world.done(&mut farm(&world.brig(&["build"]))), ["read", "HOME"]);
+    assert_eq!(world.record()["limits"]["processes"], 99);
+    world.write("brig.toml", "locked = true");
+    let output = world.build(&mut farm(&world.brig(&["build"])));
+    assert!(stderr(&output).contains("only the policy of the machine"), "{}", shown(&output));
+}
+
+#[test]
+fn a_machines_policy_that_is_none_stops_every_script() {
+    let world = World::new();
+    for policy in ["extends = \"farm", "[files]\nreed = []\n"] {
+        let output = world.build(&mut on_machine(&world, policy, &world.brig(&["build"])));
+        let text = stderr(&output);
+        assert!(!output.status.success(), "{text}");
+        assert!(
+            text.contains("error: brig: a policy has mistakes")
+                && text.contains("--> /etc/cargo-brig/policy.toml:"),
+            "{text}"
+        );
+        assert!(!world.project.root.join("target").join("brig.json").exists());
+        assert!(done(&output).is_empty());
+    }
+    // One that is not locked is a layer like others.
+    let policy = "files.read = [\"OUTSIDE/data\"]";
+    let expected = [&["read"][..], &BY_DEFAULT].concat();
+    assert_eq!(world.done(&mut on_machine(&world, policy, &world.brig(&["build"]))), expected);
+}
+
+#[test]
+fn what_counts_for_nothing_is_said() {
+    let world = World::new();
+    world.write("brig.toml", "name = \"ours\"\n[files]\nread = [\"/srv\"]\n");
+    let check = world.brig(&["policy", "check"]);
+    let output = succeed(&mut on_machine(&world, MACHINE, &check));
+    let text = stderr(&output);
+    assert!(text.contains("brig.toml:3: `files.read = /srv` counts for nothing"), "{text}");
+    let show = world.brig(&["policy", "show", "tries"]);
+    let text = stdout(&succeed(&mut on_machine(&world, MACHINE, &show)));
+    assert!(text.starts_with("policy `ours`, locked, for tries v1.2.3\n"), "{text}");
+    assert!(
+        text.contains("Counts for nothing, because the policy is locked\n  files.read = /srv "),
+        "{text}"
+    );
+    let machine = world.text("  OUTSIDE/data ");
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with(&machine)
+                && line.ends_with("/etc/cargo-brig/policy.toml:3")),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_beginning_is_a_policy_and_never_written_over() {
+    let world = World::new();
+    let output = succeed(&mut world.brig(&["policy", "init", "--strict", "--cargo-config"]));
+    assert_eq!(stdout(&output).lines().count(), 2, "{}", shown(&output));
+    succeed(&mut world.brig(&["policy", "check"]));
+    // Plain Cargo finds the tool, and the script its policy.
+    let mut plain = world.project.cargo(&["build"]);
+    world.prepare(&mut plain);
+    let output = world.build(&mut plain);
+    assert!(stderr(&output).contains("policy `strict`"), "{}", shown(&output));
+    let before = fs::read(world.project.root.join("brig.toml")).unwrap();
+    let output = fail(&mut world.brig(&["policy", "init"]));
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("brig.toml` is there already"), "{}", shown(&output));
+    assert_eq!(fs::read(world.project.root.join("brig.toml")).unwrap(), before);
+}
+
+/// What is said of each broken document stands beside it. `BLESS=1` writes it anew.
+#[test]
+fn every_mistake_has_its_message() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies/bad");
+    let files = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut documents: Vec<PathBuf> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    documents.sort();
+    assert!(documents.len() >= 30, "{}", documents.len());
+    for document in documents {
+        let name = document.file_name().unwrap();
+        let mut command = clean_command(TOOL);
+        command.args(["brig", "policy", "check"]).arg(name).current_dir(&directory);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}: {}", name.display(), shown(&output));
+        assert_eq!(stdout(&output), "", "{}", name.display());
+        let expected = document.with_extension("txt");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&expected, &output.stderr).unwrap();
+        }
+        let text = stderr(&output);
+        assert!(
+            text.starts_with("error: ") && text.contains(&format!("--> {}:", name.display())),
+            "{text}"
+        );
+        assert!(!text.contains('\x1b'), "{text:?}");
+        assert_eq!(text, fs::read_to_string(&expected).unwrap(), "{}", name.display());
+    }
+}
