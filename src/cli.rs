@@ -45,7 +45,7 @@ Environment:
 #[command(
     override_usage = "cargo brig [--policy POLICY] [+toolchain] <CARGO COMMAND> [ARGUMENTS]…\n       \
                             cargo brig show [PACKAGE] [OPTIONS]\n       \
-                            cargo brig policy check|show|init\n       \
+                            cargo brig policy check|show|learn|init\n       \
                             cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…"
 )]
 pub struct Cli {
@@ -121,6 +121,12 @@ Exit codes:
         #[arg(long, value_name = "POLICY")]
         policy: Option<String>,
     },
+    /// Propose the least rules that the recorded runs needed, as a document that extends `strict`
+    #[command(after_help = "\
+Printed to standard output: `cargo brig policy learn > brig.toml`. What would open a secret, and what no
+rule gives, stands there as a comment. Scripts do not ask for every variable where it can be seen: see
+`unseen` in `cargo brig show PACKAGE`.")]
+    Learn(Show),
     /// Write a brig.toml to begin with
     Init {
         /// Build on the policy `strict`

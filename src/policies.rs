@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod init;
+pub mod learn;
 pub mod view;
 
 use std::env;
@@ -20,6 +21,7 @@ use crate::front::command_line::CommandLine;
 use crate::launch::explain;
 use crate::policy::layers::{self, Places};
 use crate::settings;
+use crate::show;
 
 /// Why a verb could not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,9 @@ pub enum Error {
     /// The documents.
     #[error(transparent)]
     Layers(#[from] layers::Error),
+    /// The records.
+    #[error(transparent)]
+    Records(#[from] show::Error),
     /// No package of this name.
     #[error("there is no package `{package}` in this workspace")]
     NoPackage {
@@ -61,6 +66,7 @@ pub fn run(verb: &PolicyVerb) -> Ending {
         PolicyVerb::Show { package, policy } => {
             view::run(package.as_ref(), &places(policy.as_deref()))
         }
+        PolicyVerb::Learn(arguments) => learn::run(arguments),
         PolicyVerb::Init { strict, cargo_config } => init::run(*strict, *cargo_config),
     };
     match outcome {

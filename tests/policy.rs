@@ -427,6 +427,63 @@ fn a_beginning_is_a_policy_and_never_written_over() {
     assert_eq!(fs::read(world.project.root.join("brig.toml")).unwrap(), before);
 }
 
+#[test]
+fn what_is_learned_is_enough_and_opens_no_secret() {
+    let world = World::new();
+    let output = fail(&mut world.brig(&["policy", "learn"]));
+    assert!(stderr(&output).contains("there is no build directory"), "{}", shown(&output));
+    let ssh = world.outside.join("home/.ssh");
+    fs::create_dir(&ssh).unwrap();
+    fs::write(ssh.join("id"), "x").unwrap();
+    world.write(
+        "build.rs",
+        &SCRIPT.replace(
+            "say(\"execute\"",
+            "drop(fs::read(format!(\"{outside}/home/.ssh/id\")));\n    say(\"execute\"",
+        ),
+    );
+    let home = world.outside.join("home");
+    // The toolchain is found by the real home directory.
+    let toolchain = |command: &mut Command| {
+        let real = PathBuf::from(std::env::var_os("HOME").unwrap());
+        for (name, directory) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
+            if std::env::var_os(name).is_none() {
+                command.env(name, real.join(directory));
+            }
+        }
+        command.env("HOME", &home);
+    };
+    let brig = |arguments: &[&str]| {
+        let mut command = world.brig(arguments);
+        toolchain(&mut command);
+        command
+    };
+    assert_eq!(world.done(&mut brig(&["build"])), BY_DEFAULT);
+    let learned = stdout(&succeed(&mut brig(&["policy", "learn", "tries"])));
+    let outside = world.outside.to_str().unwrap();
+    for line in [
+        "extends = \"strict\"".to_owned(),
+        "name = \"tries\"\nversion = \"=1.2.3\"".to_owned(),
+        "environment.pass = [\n  \"EDITOR\",\n  \"MY_FLAG\",\n]".to_owned(),
+        format!("files.execute = [\"{outside}/program\"]"),
+        format!("files.read = [\"{outside}/data/file\"]"),
+        format!("files.write = [\"{outside}/written\"]"),
+        "# is named like a secret: environment.pass = [\"MY_TOKEN\"]".to_owned(),
+        "# opens secrets, or may: files.read = [\"{home}/.ssh/id\"]".to_owned(),
+    ] {
+        assert!(learned.contains(&format!("\n{line}\n")), "{line}\n{learned}");
+    }
+    world.write("brig.toml", &learned);
+    succeed(&mut brig(&["policy", "check"]));
+    // The key stays what it was.
+    let output = world.build(&mut brig(&["build"]));
+    assert!(!output.status.success() && stderr(&output).contains("/.ssh/id"), "{}", shown(&output));
+    world.write("build.rs", SCRIPT);
+    let expected = ["read", "execute", "write", "MY_FLAG", "EDITOR", "PATH", "HOME"];
+    assert_eq!(world.done(&mut brig(&["build"])), expected);
+    assert_eq!(world.record()["denials"], serde_json::json!([]));
+}
+
 /// What is said of each broken document stands beside it. `BLESS=1` writes it anew.
 #[test]
 fn every_mistake_has_its_message() {

@@ -248,7 +248,7 @@ fn is_daemon_client(wrapper: &OsStr) -> bool {
 
 /// Variables that lead to the user's own files; those that a script needs are given anew
 /// (XDG Base Directory Specification).
-const REPLACED: &[&str] = &[
+pub const REPLACED: &[&str] = &[
     "HOME",
     "TMPDIR",
     "XDG_CACHE_HOME",

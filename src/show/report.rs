@@ -17,9 +17,15 @@ use crate::unit::Unit;
 /// So many lines has a section, unless all are wanted.
 const SHOWN: usize = 40;
 
+/// What stands for which directory, for the unit of a record.
+#[must_use]
+pub fn placeholders(of: &StoredUnit<'_>) -> Placeholders {
+    Placeholders::of(&unit(of))
+}
+
 /// The report on one record, which was read from `path`.
 pub fn render(page: &mut Page, stored: &Stored<'_>, path: &Path, all: bool) {
-    let known = Placeholders::of(&unit(&stored.unit));
+    let known = placeholders(&stored.unit);
     let report = Report { stored, known, all, accesses: Accesses::sort(stored) };
     report.title(page, path);
     report.denials(page);

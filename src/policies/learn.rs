@@ -1,0 +1,209 @@
+//! `cargo brig policy learn`: the least rules that the recorded runs would have needed to be denied
+//! nothing under `strict`.
+//!
+//! What would open a secret is proposed as a comment alone, and so is what no rule gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{Error, print};
+use crate::access::{Kind, printable};
+use crate::cli::Show;
+use crate::exit::Ending;
+use crate::policy::allowing::allowing;
+use crate::policy::document::Unnamed;
+use crate::policy::layers::Layers;
+use crate::policy::placeholders::{Placeholders, toml_string};
+use crate::policy::resolve::REPLACED;
+use crate::policy::{Builtin, Grants, Policy};
+use crate::show::find::{self, Workspace};
+use crate::show::{self, report};
+use crate::stored::{Stored, StoredOutcome};
+use crate::unit::Unit;
+
+/// What lies there are keys, tokens and the traces of people (the documentation of ssh, gpg, git, the
+/// clouds' and registries' own clients).
+const SECRETS: &[&str] = &[
+    "{home}/.ssh",
+    "{home}/.gnupg",
+    "{home}/.aws",
+    "{home}/.azure",
+    "{home}/.config/gcloud",
+    "{home}/.config/gh",
+    "{home}/.config/hub",
+    "{home}/.kube",
+    "{home}/.docker",
+    "{home}/.netrc",
+    "{home}/.npmrc",
+    "{home}/.pypirc",
+    "{home}/.gem/credentials",
+    "{home}/.git-credentials",
+    "{home}/.config/git/credentials",
+    "{home}/.password-store",
+    "{home}/.local/share/keyrings",
+    "{home}/.mozilla",
+    "{home}/.config/google-chrome",
+    "{home}/.config/chromium",
+    "{home}/.bash_history",
+    "{home}/.zsh_history",
+    "{cargo-home}/credentials",
+    "{cargo-home}/credentials.toml",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/sudoers",
+    "/etc/ssh",
+    "/etc/ssl/private",
+    "/root",
+    "/run/secrets",
+    "/var/run/secrets",
+];
+
+/// The rules of one package.
+#[derive(Debug, Default)]
+struct Needs {
+    /// Lists, by their keys.
+    lists: BTreeMap<&'static str, BTreeSet<String>>,
+    /// What is said and not given.
+    remarks: BTreeSet<String>,
+}
+
+impl Needs {
+    fn path(&mut self, kind: Kind, path: &str, known: &Placeholders) {
+        let Some(right) = kind.right() else { return };
+        let place = if kind.is_of_a_name() {
+            Path::new(path).parent().and_then(Path::to_str).unwrap_or("/")
+        } else {
+            path
+        };
+        let place = known.shorten(place).into_owned();
+        let is_secret =
+            SECRETS.iter().any(|secret| is_below(&place, secret) || is_below(secret, &place));
+        let key = Grants::rule_key(right);
+        if is_secret {
+            let rule = allowing(kind, path, known).unwrap_or_default();
+            self.remarks.insert(format!("opens secrets, or may: {rule}"));
+        } else {
+            self.lists.entry(key).or_default().insert(place);
+        }
+    }
+
+    fn variable(&mut self, name: &str, default: &Policy, strict: &Policy) {
+        // What the jail replaces, a script has in another form.
+        if Unit::is_cargo_variable(name.as_ref())
+            || REPLACED.contains(&name)
+            || strict.variable(name.as_bytes()).0 == Unnamed::Pass
+        {
+            return;
+        }
+        // `=` and blanks are no part of a rule.
+        let is_name = !name.is_empty()
+            && !name
+                .contains(|c: char| c == '=' || c == '*' || c.is_whitespace() || c.is_control());
+        if default.variable(name.as_bytes()).0 == Unnamed::Withhold {
+            let rule = format!("environment.pass = [{}]", toml_string(name));
+            self.remarks.insert(format!("is named like a secret: {rule}"));
+        } else if is_name {
+            self.lists.entry("environment.pass").or_default().insert(name.to_owned());
+        }
+    }
+
+    fn render(&self, text: &mut String, name: &str, version: &str) {
+        if self.lists.is_empty() && self.remarks.is_empty() {
+            return;
+        }
+        let mut line = |line: String| writeln!(text, "{line}").expect("a String takes it all");
+        line(format!(
+            "\n[[package]]\nname = {}\nversion = {}",
+            toml_string(name),
+            toml_string(&format!("={version}"))
+        ));
+        for (key, list) in &self.lists {
+            // What lies below another one of the list is in it.
+            let is_covered = |path: &String| {
+                *key != "environment.pass"
+                    && list.iter().any(|other| other != path && is_below(path, other))
+            };
+            let items: Vec<String> = list
+                .iter()
+                .filter(|path| !is_covered(path))
+                .map(|item| toml_string(item))
+                .collect();
+            match &items[..] {
+                [one] => line(format!("{key} = [{one}]")),
+                items => line(format!("{key} = [\n  {},\n]", items.join(",\n  "))),
+            }
+        }
+        for remark in &self.remarks {
+            line(format!("# {}", printable(remark)));
+        }
+    }
+}
+
+fn is_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Prints a document for the runs that the arguments mean.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(arguments: &Show) -> Result<Ending, Error> {
+    let policy = |base: Builtin| -> Result<Policy, Error> {
+        Ok(Policy::of(&Layers::of(Vec::new(), Some(base))?, "", ""))
+    };
+    let (default, strict) = (policy(Builtin::Default)?, policy(Builtin::Strict)?);
+    let mut failure = None;
+    let mut failed = |error: show::Error| {
+        failure.get_or_insert(error);
+    };
+    let workspace = Workspace::of(arguments)?;
+    let mut found = workspace.records(arguments.package.as_ref(), &mut failed)?;
+    if let Some(error) = failure {
+        // Rules that were learned from half of what happened deny the other half.
+        return Err(error.into());
+    }
+    find::retain_last(&mut found);
+    let mut packages: BTreeMap<(String, String), Needs> = BTreeMap::new();
+    for run in &found {
+        let text = find::read(&run.path)?;
+        let stored: Stored =
+            serde_json::from_slice(&text).map_err(|error| find::damaged(&run.path, &error))?;
+        let needs = packages.entry((run.package.clone(), run.version.clone())).or_default();
+        collect(&stored, needs, &default, &strict);
+    }
+    let mut text = String::from(
+        "# What the recorded runs of these build scripts would have needed under the policy `strict`, beside the\n\
+         # rules that they had. Read each rule before you use it: it is what was asked for, not what is right.\n\
+         extends = \"strict\"\n",
+    );
+    for ((name, version), needs) in &packages {
+        needs.render(&mut text, name, version);
+    }
+    print(&text)?;
+    Ok(Ending::Code(0))
+}
+
+fn collect(stored: &Stored<'_>, needs: &mut Needs, default: &Policy, strict: &Policy) {
+    let known = report::placeholders(&stored.unit);
+    for access in stored.accesses.iter().filter(|access| access.outcome == StoredOutcome::Denied) {
+        if access.path_hex.is_some() {
+            needs
+                .remarks
+                .insert(format!("no rule can name `{}`, which is not UTF-8", &*access.path));
+        } else {
+            needs.path(access.kind, &access.path, &known);
+        }
+    }
+    if let Some(environment) = &stored.environment {
+        let is_set = |state: &str| matches!(state, "given" | "withheld");
+        for asked in environment.asked.iter().filter(|asked| is_set(&asked.state)) {
+            needs.variable(&asked.name, default, strict);
+        }
+    }
+    for attempt in stored.network.iter().filter(|attempt| attempt.is_remarkable()) {
+        needs
+            .remarks
+            .insert(format!("asks for what no rule gives: it {}", attempt.denial("strict")));
+    }
+}
