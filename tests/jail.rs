@@ -1625,6 +1625,48 @@ fn a_thread_does_not_hide_the_program_of_another() {
     assert_eq!(count, ROUNDS as u64);
 }
 
+/// Where something answers for the kernel that it restricts, and it does not, nothing is run, and
+/// nothing is killed in the belief that signals reach the script's processes alone: that would be every
+/// process of the user's, so this runs where there are no others.
+#[test]
+fn a_jail_that_is_only_said_to_be_entered_runs_nothing() {
+    const ANSWERS: &str = r#"
+        #include <linux/filter.h>
+        #include <linux/seccomp.h>
+        #include <stddef.h>
+        #include <stdio.h>
+        #include <sys/prctl.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int main(int count, char **arguments) {
+            struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 446, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+            };
+            struct sock_fprog program = {4, filter};
+            if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, 2, &program)) return 7;
+            execv(arguments[1], arguments + 1);
+            return 8;
+        }"#;
+    let by_hand = ByHand::new("fn main() { println!(\"it has run\"); }", None);
+    let (source, answers) = (by_hand.world.path("answers.c"), by_hand.world.path("answers"));
+    fs::write(&source, ANSWERS).unwrap();
+    succeed(clean_command("gcc").arg("-o").arg(&answers).arg(&source));
+    let jailed = by_hand.jailed();
+    let mut command = clean_command("unshare");
+    command.args(if geteuid().is_root() { &["-pf"][..] } else { &["-rpf"][..] });
+    command.args(["--mount-proc", "--kill-child"]).arg(&answers).arg(jailed.get_program());
+    command.args(jailed.get_args()).env_clear().current_dir(jailed.get_current_dir().unwrap());
+    command.envs(jailed.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = output_in_time(&mut command);
+    assert_eq!(output.status.code(), Some(125), "{}", shown(&output));
+    let text = stderr(&output);
+    assert!(text.contains("Landlock says that it enforces the ruleset, but"), "{text}");
+    assert!(!shown(&output).contains("it has run"), "{}", shown(&output));
+}
+
 /// A record that finds no room is no record, and without one the run is void.
 #[test]
 fn a_record_that_does_not_fit_fails_the_run() {

@@ -15,7 +15,9 @@ use ::landlock::{
 };
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::signal::kill;
 use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::getppid;
 use serde::Serialize;
 
 use crate::policy::{Grants, Right};
@@ -54,6 +56,12 @@ pub enum Error {
     /// The kernel took the ruleset but enforces less than the floor.
     #[error("Landlock did not enforce the ruleset")]
     NotEnforced,
+    /// What answered for the kernel said that the ruleset is in force, and it is not.
+    #[error("Landlock says that it enforces the ruleset, but {seen}")]
+    NotInForce {
+        /// What was possible in spite of it.
+        seen: &'static str,
+    },
 }
 
 impl From<RulesetError> for Error {
@@ -82,6 +90,8 @@ pub struct Rulesets {
     inner: RulesetCreated,
     /// What they enforce.
     pub enforced: Enforced,
+    /// A directory that can be listed now and not from inside.
+    closed: Option<PathBuf>,
 }
 
 fn effective_abi(kernel: i32) -> ABI {
@@ -176,7 +186,15 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
         network: names(network.iter()),
         scopes: names(scopes.iter()),
     };
-    Ok(Rulesets { outer, inner, enforced })
+    Ok(Rulesets { outer, inner, enforced, closed: closed(grants) })
+}
+
+/// A directory that can be listed, and that these grants do not let a script list.
+fn closed(grants: &Grants) -> Option<PathBuf> {
+    let candidates = ["/", "/var", "/run", "/tmp", "/etc", "/home"].map(PathBuf::from);
+    candidates
+        .into_iter()
+        .find(|path| !grants.covers(Right::List, path) && std::fs::read_dir(path).is_ok())
 }
 
 impl Rulesets {
@@ -186,6 +204,16 @@ impl Rulesets {
     /// [`Error::NotEnforced`] if the kernel enforces less than was asked for.
     pub fn enter_outer(self) -> Result<Inner, Error> {
         check(&self.outer.restrict_self()?)?;
+        // A call that somebody else answers, by a seccomp filter for instance, restricts nothing. And
+        // what is done on the strength of the signal scope would reach every process of the user's.
+        if let Some(closed) = &self.closed
+            && std::fs::read_dir(closed).is_ok()
+        {
+            return Err(Error::NotInForce { seen: "files outside can be listed" });
+        }
+        if !self.enforced.scopes.is_empty() && kill(getppid(), None) != Err(Errno::EPERM) {
+            return Err(Error::NotInForce { seen: "processes outside can be sent signals" });
+        }
         Ok(Inner(self.inner))
     }
 }
