@@ -195,6 +195,7 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::policy::document::Document;
+    use proptest::prelude::*;
 
     fn layers(texts: &[(Owner, &str)]) -> Layers {
         let layer = |(owner, text): &(Owner, &str)| Layer {
@@ -278,6 +279,73 @@ mod tests {
         assert_eq!(policy.limits.processes, Some(7));
         assert_eq!(policy.variable(b"PATH").0, Unnamed::Withhold);
         assert!(policy.ineffective.is_empty());
+    }
+
+    /// A document of whatever rules there can be.
+    fn any_document() -> impl Strategy<Value = String> {
+        let list = |pattern: &'static str| {
+            prop::collection::btree_set(pattern, 0..3)
+                .prop_map(|items| format!("{:?}", items.into_iter().collect::<Vec<_>>()))
+        };
+        let paths = || list("/[a-c]{1,2}");
+        let limit = || {
+            prop_oneof![
+                (1_u64..50_000).prop_map(|number| number.to_string()),
+                Just("\"none\"".to_owned())
+            ]
+        };
+        let names = (list("[AB]{0,2}[*]?(TOKEN|PATH|X)[*]?"), list("[CD]{1,2}[*]?"));
+        let switches = (any::<bool>(), any::<bool>(), any::<bool>());
+        let parts = ((paths(), paths(), paths()), names, (limit(), limit()), switches);
+        parts.prop_map(|((read, execute, write), (pass, withhold), (one, other), switches)| {
+            let (of_package, fails, is_strict) = switches;
+            let head = if of_package { "[[package]]\nname = \"openssl-sys\"\n" } else { "" };
+            let then = if fails { "fail" } else { "report" };
+            let unnamed = if is_strict { "withhold" } else { "pass" };
+            format!(
+                "{head}on-denial = \"{then}\"\nfiles.read = {read}\nfiles.execute = {execute}\n\
+                 files.write = {write}\nenvironment.pass = {pass}\n\
+                 environment.withhold = {withhold}\nenvironment.unnamed = \"{unnamed}\"\n\
+                 limits.processes = {one}\nlimits.output = {other}\n\
+                 instructions.allow = [\"rustc-cfg=@*\"]\n"
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_above_a_locked_policy_gives_anything(
+            texts in prop::collection::vec(any_document(), 1..3),
+            names in prop::collection::vec("[A-D]{0,2}(TOKEN|PATH|X|)", 8),
+        ) {
+            let machine = (Owner::Machine, "extends = \"farm\"\nenvironment.pass = [\"AX\"]");
+            let owners = [Owner::User, Owner::Workspace];
+            let mut all = vec![machine];
+            all.extend(owners.into_iter().zip(texts.iter().map(String::as_str)));
+            let (plain, policy) = (policy(&[machine]), policy(&all));
+            prop_assert_eq!(&policy.read, &plain.read);
+            prop_assert_eq!(&policy.execute, &plain.execute);
+            prop_assert_eq!(&policy.write, &plain.write);
+            prop_assert!(policy.instructions.is_empty() && policy.set.is_empty());
+            prop_assert_eq!(policy.on_denial, OnDenial::Fail);
+            for limit in Limit::ALL {
+                let (now, before) = (limit.of(&policy.limits), limit.of(&plain.limits));
+                prop_assert!(before.is_none() || now.is_some_and(|now| Some(now) <= before));
+            }
+            for name in names {
+                let passes = |policy: &Policy| policy.variable(name.as_bytes()).0 == Unnamed::Pass;
+                prop_assert!(passes(&plain) || !passes(&policy), "{}", name);
+            }
+        }
+
+        #[test]
+        fn what_one_layer_adds_takes_no_path_from_those_below(text in any_document()) {
+            let (plain, policy) = (policy(&[]), policy(&[(Owner::User, &text)]));
+            prop_assert!(policy.read.starts_with(&plain.read));
+            prop_assert!(policy.execute.starts_with(&plain.execute));
+            prop_assert!(policy.write.starts_with(&plain.write));
+            prop_assert!(policy.ineffective.is_empty());
+        }
     }
 
     #[test]
