@@ -18,6 +18,7 @@
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
 //! - [`stored`]: a record as it is read back; [`show`]: what a person is told of it
+//! - [`policies`]: the verbs that check, show, propose and begin policies
 //! - [`audit`]: is every script of the build a launcher?
 //! - [`exit`]: exit codes; [`digest`]: how digests are written; [`sys`]: system calls, the only unsafe code
 
