@@ -21,6 +21,7 @@ Examples:
                                     one build script, with the environment as it is
   cargo brig show                   the build scripts that were run here, one a line
   cargo brig show openssl-sys       what the script of one package did
+  cargo brig doctor                 can scripts be jailed on this machine, and how well?
 
 Each run leaves a record, `brig.json`, beside its OUT_DIR.
 
@@ -40,6 +41,7 @@ Environment:
 #[command(name = "cargo brig", bin_name = "cargo brig", version, about = ABOUT, after_help = HELP)]
 #[command(override_usage = "cargo brig [+toolchain] <CARGO COMMAND> [ARGUMENTS]…\n       \
                             cargo brig show [PACKAGE] [OPTIONS]\n       \
+                            cargo brig doctor [OPTIONS]\n       \
                             cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…")]
 pub struct Cli {
     /// What to do.
@@ -77,6 +79,29 @@ it, as a line of a policy; several rules with the same key have to be put into o
 Exit codes:
   0 shown, 2 usage, 4 a record is missing, damaged or of another schema, or the workspace is not known")]
     Show(Show),
+    /// Try whether build scripts can be jailed on this machine, how well, and what to do about it
+    #[command(after_help = "\
+Everything is tried where it can be: a script that makes one forbidden thing after the other is run in
+the jail, and Landlock and seccomp are each tried alone. Nothing is left behind, nothing leaves the
+machine.
+
+Exit codes:
+  0 build scripts can be jailed here, although something may be degraded, 2 usage, 4 they cannot")]
+    Doctor(Doctor),
+}
+
+/// The arguments of `cargo brig doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// For a person, or everything as one JSON object
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub format: Format,
+    /// Also explain what is as it should be, and what could not be tried
+    #[arg(long)]
+    pub all: bool,
+    /// Be the script that is run in the jail, and make the attempts on what this describes
+    #[arg(long, hide = true, value_name = "JSON")]
+    pub attempt: Option<String>,
 }
 
 /// The arguments of `cargo brig show`.
@@ -99,12 +124,12 @@ pub struct Show {
     pub manifest_path: Option<PathBuf>,
 }
 
-/// How records are shown.
+/// How records and findings about the machine are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Text.
     Human,
-    /// The records.
+    /// As data.
     Json,
 }
 
@@ -157,7 +182,9 @@ impl PackageSpec {
 pub fn is_own(arguments: &[OsString]) -> bool {
     match arguments.first().and_then(|first| first.to_str()) {
         None => arguments.is_empty(),
-        Some(first) => ["exec", "show", "--help", "-h", "--version", "-V"].contains(&first),
+        Some(first) => {
+            ["exec", "show", "doctor", "--help", "-h", "--version", "-V"].contains(&first)
+        }
     }
 }
 
@@ -174,7 +201,14 @@ mod tests {
     #[test]
     fn cargo_commands_are_not_ours() {
         let own = |text: &str| is_own(&[OsString::from(text)]);
-        assert!(own("exec") && own("show") && own("--help") && own("-V") && is_own(&[]));
+        assert!(
+            own("exec")
+                && own("show")
+                && own("doctor")
+                && own("--help")
+                && own("-V")
+                && is_own(&[])
+        );
         assert!(!own("build") && !own("+nightly") && !own("help") && !own("-q"));
     }
 

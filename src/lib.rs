@@ -18,6 +18,7 @@
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
 //! - [`stored`]: a record as it is read back; [`show`]: what a person is told of it
+//! - [`doctor`]: can scripts be jailed on this machine, and how well?
 //! - [`audit`]: is every script of the build a launcher?
 //! - [`exit`]: exit codes; [`digest`]: how digests are written; [`sys`]: system calls, the only unsafe code
 
@@ -26,6 +27,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod digest;
+pub mod doctor;
 pub mod exit;
 pub mod finding;
 pub mod front;
