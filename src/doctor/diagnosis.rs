@@ -8,16 +8,19 @@ use serde_json::Value;
 use super::attempt;
 use super::bait::Laid;
 use super::check::{Check, Group, State};
+use super::domain::{self, Domain};
 use super::judge::Tried;
 use super::kernel::{self, Kernel};
 use super::listener::{self, Listener};
 use super::machine::Machine;
-use super::{domain, places, probe, reason, script, toolchain};
+use super::{Failure, places, probe, reason, script, toolchain};
 use crate::jail::landlock::FLOOR;
 use crate::{front, settings, sys};
 
 /// Version of the fields below; raised when one changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
+/// The first Landlock ABI that has a scope for signals.
+const SIGNAL_SCOPE: i32 = 6;
 
 /// See the file's description.
 #[derive(Debug, Serialize)]
@@ -61,9 +64,9 @@ impl Diagnosis {
         };
         let ran = match &laid {
             None => Err("a jail within the jail is refused".to_owned()),
-            Some(Ok(laid)) => front::require_static()
-                .and_then(|()| front::own_path())
-                .map_err(|error| reason(&error))
+            Some(Ok(laid)) => may_run(abi.unwrap_or(0), domain.as_ref())
+                .and_then(|()| front::require_static().map_err(|error| reason(&error)))
+                .and_then(|()| front::own_path().map_err(|error| reason(&error)))
                 .and_then(|own| script::run(laid, &own)),
             Some(Err(error)) => Err(reason(error)),
         };
@@ -112,6 +115,23 @@ impl Diagnosis {
     }
 }
 
+/// Whether it is safe to run a script. At its end the warden sends a signal to everybody, which reaches
+/// nobody outside by virtue of Landlock's scope alone (`LANDLOCK_SCOPE_SIGNAL`): where it was seen that
+/// the scope is not enforced, or not seen that it is, nothing is run.
+fn may_run(abi: i32, domain: Option<&Result<Domain, Failure>>) -> Result<(), String> {
+    match domain {
+        Some(Err(failure)) => Err(failure.why.clone()),
+        None => Err("there is nothing to try it on".to_owned()),
+        Some(Ok(_)) if abi < SIGNAL_SCOPE => Ok(()),
+        Some(Ok(domain)) if domain.outcomes.get("signals").is_some_and(Result::is_err) => Ok(()),
+        Some(Ok(_)) => {
+            Err("a Landlock domain does not keep signals from processes outside, and to \
+                            end a script would be to end those"
+                .to_owned())
+        }
+    }
+}
+
 fn run_of(ran: &Result<script::Ran, String>, explained: bool) -> Check {
     let (id, group) = ("script", Group::Jail);
     match ran {
@@ -139,5 +159,26 @@ fn from_within(check: Check) -> Check {
         Group::Places | Group::Toolchain => check,
         _ if check.id == "nesting" => check,
         group => Check::not_applicable(check.id, group, "Not to be judged from within the jail."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::attempt::Outcomes;
+
+    #[test]
+    fn no_script_is_run_where_its_end_would_be_everybodys() {
+        let domain = |outcome| {
+            let outcomes = [("signals".to_owned(), outcome)].into();
+            Ok(Domain { outcomes, privileges: None })
+        };
+        assert!(may_run(6, Some(&domain(Ok(())))).is_err());
+        assert!(may_run(6, Some(&domain(Err(libc::EPERM)))).is_ok());
+        assert!(may_run(5, Some(&domain(Ok(())))).is_ok());
+        let unknown = Ok(Domain { outcomes: Outcomes::new(), privileges: None });
+        assert!(may_run(7, Some(&unknown)).is_err() && may_run(7, None).is_err());
+        let failed = Failure { why: "denied".to_owned(), errno: None };
+        assert_eq!(may_run(7, Some(&Err(failed))), Err("denied".to_owned()));
     }
 }

@@ -152,7 +152,12 @@ impl Kernel<'_> {
             Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => {
                 sentence(&Container::allow_calls(self.machine.container, calls))
             }
-            _ => "Give this more processes, open files, memory, and space in the temporary directory."
+            Some(_) => {
+                "Give this more processes, open files, memory, and space in the temporary directory."
+                    .to_owned()
+            }
+            None => "Run it on Linux's own kernel, and not under what answers system calls in its \
+                     place or kills processes."
                 .to_owned(),
         }
     }
