@@ -26,7 +26,8 @@ Examples:
 Each run leaves a record, `brig.json`, beside its OUT_DIR.
 
 Exit codes:
-  Cargo's own, and: 2 usage, 3 a build script was not in the jail, 4 cargo-brig itself failed.
+  Cargo's own, and: 2 usage, 3 a build script was not in the jail, 4 cargo-brig itself failed, or
+  finds that scripts cannot be jailed here (`doctor`).
   A launcher ends with its script's code, and: 124 an instruction was withheld, 125 the script was
   not run.
 

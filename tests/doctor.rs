@@ -656,13 +656,16 @@ fn a_person_is_told_the_worst_first_and_no_more_than_asked() {
 
     let denied = LANDLOCK.map(|call| Deny(call, None, libc::EPERM));
     let mut command = place.doctor(&[]);
-    under(&mut command, &denied, false);
+    under(command.env("KUBERNETES_SERVICE_HOST", "10.0.0.1"), &denied, false);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", shown(&output));
     let text = stdout(&output);
     let place = |word: &str| text.find(word).unwrap_or_else(|| panic!("no {word} in {text}"));
     assert!(text.starts_with("Build scripts cannot be jailed here\n"), "{text}");
     assert!(place("\nMissing (2)\n  landlock: ") < place("\n      do: "), "{text}");
+    // As the README has it.
+    let told = &text[place("Missing (2)\n")..=place("\n  script: ")];
+    assert!(include_str!("../README.md").contains(told), "{told}");
     assert!(place("\n  script: ") < place("\nIn order ("), "{text}");
     assert!(place("\nIn order (") < place("\nNot tried ("), "{text}");
 }

@@ -87,7 +87,7 @@ impl Tried<'_> {
                 ),
                 "The kernel does not enforce what it says: use another one.",
             ),
-            (Some(Ok(())), _) if since.is_some_and(|since| since.abi >= 5) && !has => {
+            (Some(Ok(())), _) if !filter && !has => {
                 let (abi, linux) = since.map_or((0, ""), |since| (since.abi, since.linux));
                 Check::degraded(
                     id,
