@@ -1,5 +1,5 @@
-//! `cargo brig doctor`: whether build scripts can be jailed on this machine, how well, and what to do
-//! about it.
+//! `cargo brig doctor`: whether build scripts can be jailed on this machine, how well, and what to
+//! do about it.
 //!
 //! By trying: attempts are made without a jail, under Landlock alone and by a script in the whole
 //! jail, and the jail's seccomp filter is installed and answered. It uses the code that makes a
@@ -8,6 +8,7 @@
 
 pub mod attempt;
 pub mod bait;
+pub mod calls;
 pub mod check;
 pub mod container;
 pub mod diagnosis;
@@ -65,8 +66,8 @@ pub fn run(arguments: &Doctor) -> Ending {
     }
 }
 
-/// Starts this program anew without the variable by which it would tell a build under way, of which it is
-/// a part, of the script that it runs: that is not one of the build's.
+/// Starts this program anew without the variable by which it would tell a build under way, of which
+/// it is a part, of the script that it runs: that is not one of the build's.
 fn leave_session() {
     if env::var_os(settings::SESSION).is_some() {
         let mut command = Command::new("/proc/self/exe");
@@ -116,4 +117,11 @@ fn reason(error: &dyn Error) -> String {
 /// The name and the meaning of an errno.
 fn named(errno: i32) -> String {
     Errno::from_raw(errno).to_string()
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).chain(['.']).collect()
 }

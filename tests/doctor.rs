@@ -1,8 +1,8 @@
-//! `cargo brig doctor`: what it says of this machine, and of the same machine with something taken away:
-//! by a seccomp filter, by Landlock domains, by limits, and inside of the jail.
+//! `cargo brig doctor`: what it says of this machine, and of the same machine with something taken
+//! away: by a seccomp filter, by Landlock domains, by limits, and inside of the jail.
 //!
-//! The tests that start it as another user need root; run by an ordinary user they are that other user's
-//! tests themselves, and say so.
+//! The tests that start it as another user need root; run by an ordinary user they are that other
+//! user's tests themselves, and say so.
 
 #![expect(unsafe_code, reason = "filters and domains are set between fork and exec")]
 
@@ -27,8 +27,8 @@ use tempfile::TempDir;
 /// An ordinary user: `nobody`.
 const USER: u32 = 65534;
 
-/// By another process: this one forks in other threads meanwhile, and a program that is open for writing
-/// anywhere cannot be executed (execve(2), `ETXTBSY`).
+/// By another process: this one forks in other threads meanwhile, and a program that is open for
+/// writing anywhere cannot be executed (execve(2), `ETXTBSY`).
 fn copy(from: &str, to: &Path) {
     succeed(Command::new("cp").arg("-f").arg(from).arg(to));
 }
@@ -164,7 +164,8 @@ impl Diagnosis {
     }
 }
 
-/// A call that is to fail: its number, an argument (from 0) and its value if that counts, and the errno.
+/// A call that is to fail: its number, an argument (from 0) and its value if that counts, and the
+/// errno.
 #[derive(Clone, Copy)]
 struct Deny(i64, Option<(u32, u32)>, i32);
 
@@ -189,8 +190,8 @@ fn filter(denied: &[Deny]) -> Vec<libc::sock_filter> {
     program
 }
 
-/// Has a command run under a filter by which these calls fail; with a listener that nobody reads from, if
-/// asked for.
+/// Has a command run under a filter by which these calls fail; with a listener that nobody reads
+/// from, if asked for.
 fn under(command: &mut Command, denied: &[Deny], listener: bool) {
     let program = filter(denied);
     let install = move || {
@@ -223,7 +224,8 @@ fn within_domains(command: &mut Command, count: usize) {
         // `handled_access_fs`: LANDLOCK_ACCESS_FS_MAKE_BLOCK.
         let attributes = [1_u64 << 11];
         for _ in 0..count {
-            // SAFETY: plain integers, and a structure that lives through the call and is as long as said.
+            // SAFETY: plain integers, and a structure that lives through the call and is as long as
+            // said.
             let result = unsafe {
                 libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
                 let create = libc::SYS_landlock_create_ruleset;
@@ -463,8 +465,8 @@ fn what_only_makes_it_slower_or_tells_less_is_no_failure() {
 
 #[test]
 fn what_landlock_does_not_refuse_is_seen_and_then_no_script_is_run() {
-    // A kernel that takes the domain for entered, and enforces nothing. A warden that relied on it would
-    // signal everybody on the machine: that is denied as well.
+    // A kernel that takes the domain for entered, and enforces nothing. A warden that relied on it
+    // would signal everybody on the machine: that is denied as well.
     let place = Place::new();
     let everybody = Deny(libc::SYS_kill, Some((0, u32::MAX)), libc::EPERM);
     let denied = [everybody, Deny(libc::SYS_landlock_restrict_self, None, 0)];

@@ -1,7 +1,7 @@
 //! Attempts: what a script must not be able to do, tried and put right again.
 //!
-//! The same list is tried three times: without any jail, under Landlock alone, and as a script in the
-//! whole jail. What fails without a jail says nothing of the jail.
+//! The same list is tried three times: without any jail, under Landlock alone, and as a script in
+//! the whole jail. What fails without a jail says nothing of the jail.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};

@@ -1,5 +1,5 @@
-//! What this machine runs in, by the traces that containers leave. Nothing is decided by it: it says
-//! who can change what is missing.
+//! What this machine runs in, by the traces that containers leave. Nothing is decided by it: it
+//! says who can change what is missing.
 
 use std::env;
 use std::fs;
@@ -113,12 +113,13 @@ impl Container {
                 "WSL 1 has no Linux kernel: `wsl --set-version DISTRIBUTION 2`".to_owned()
             }
             Some(Self::Docker) => format!(
-                "update Docker (23 or newer, with a current libseccomp), whose default profile lets \
-                 {calls} through, or give a profile that does: `--security-opt seccomp=profile.json`"
+                "update Docker (23 or newer, with a current libseccomp), whose default profile \
+                 lets {calls} through, or give a profile that does: `--security-opt \
+                 seccomp=profile.json`"
             ),
             Some(Self::Podman) => format!(
-                "update Podman and containers-common, whose default profile lets {calls} through, or \
-                 give a profile that does: `--security-opt seccomp=profile.json`"
+                "update Podman and containers-common, whose default profile lets {calls} through, \
+                 or give a profile that does: `--security-opt seccomp=profile.json`"
             ),
             Some(Self::Kubernetes) => format!(
                 "let the pod's profile (`securityContext.seccompProfile`) allow {calls}, as \
@@ -131,8 +132,8 @@ impl Container {
                 format!("start the container with `--system-call-filter` allowing {calls}")
             }
             Some(Self::Wsl2 | Self::Other) | None => format!(
-                "whoever started this has installed a seccomp filter (systemd's `SystemCallFilter=`, a \
-                 sandbox, a container): let it allow {calls}"
+                "whoever started this has installed a seccomp filter (systemd's \
+                 `SystemCallFilter=`, a sandbox, a container): let it allow {calls}"
             ),
         }
     }

@@ -115,9 +115,9 @@ impl Diagnosis {
     }
 }
 
-/// Whether it is safe to run a script. At its end the warden sends a signal to everybody, which reaches
-/// nobody outside by virtue of Landlock's scope alone (`LANDLOCK_SCOPE_SIGNAL`): where it was seen that
-/// the scope is not enforced, or not seen that it is, nothing is run.
+/// Whether it is safe to run a script. At its end the warden sends a signal to everybody, which
+/// reaches nobody outside by virtue of Landlock's scope alone (`LANDLOCK_SCOPE_SIGNAL`): where it
+/// was seen that the scope is not enforced, or not seen that it is, nothing is run.
 fn may_run(abi: i32, domain: Option<&Result<Domain, Failure>>) -> Result<(), String> {
     match domain {
         Some(Err(failure)) => Err(failure.why.clone()),

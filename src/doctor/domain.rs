@@ -1,5 +1,5 @@
-//! Landlock by itself: the jail's two domains, entered by a probe without the seccomp filter, so that
-//! it is seen what each of the two refuses.
+//! Landlock by itself: the jail's two domains, entered by a probe without the seccomp filter, so
+//! that it is seen what each of the two refuses.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,8 @@ pub const MOST: u32 = 16;
 pub struct Domain {
     /// Of the attempts.
     pub outcomes: Outcomes,
-    /// `/proc/PID/status` of a process that has entered: `CapEff`, `CapPrm` and `NoNewPrivs`; none if
-    /// it cannot be read.
+    /// `/proc/PID/status` of a process that has entered: `CapEff`, `CapPrm` and `NoNewPrivs`; none
+    /// if it cannot be read.
     pub privileges: Option<[String; 3]>,
 }
 

@@ -63,19 +63,23 @@ impl Tried<'_> {
                 id,
                 group,
                 format!(
-                    "Not tried: that no script can {what} is for the whole jail, which was not tried."
+                    "Not tried: that no script can {what} is for the whole jail, which was not \
+                     tried."
                 ),
             ),
             (Some(Ok(())), Some(true)) if !filter => Check::degraded(
                 id,
                 group,
                 format!(
-                    "A script in the jail can {what}, which Landlock would refuse: the policy allows it."
+                    "A script in the jail can {what}, which Landlock would refuse: the policy \
+                     allows it."
                 ),
                 if self.own_policy {
-                    "Look at what the policy in CARGO_BRIG_POLICY grants below the temporary directory."
+                    "Look at what the policy in CARGO_BRIG_POLICY grants below the temporary \
+                     directory."
                 } else {
-                    "Set TMPDIR to a directory that the policy does not let scripts read, such as /tmp."
+                    "Set TMPDIR to a directory that the policy does not let scripts read, such as \
+                     /tmp."
                 },
             ),
             (_, Some(false)) if has => Check::missing(
@@ -108,8 +112,8 @@ impl Tried<'_> {
                     id,
                     group,
                     format!(
-                        "No script can {what}, but the seccomp filter alone refuses that, as Landlock \
-                         does from ABI {abi} on."
+                        "No script can {what}, but the seccomp filter alone refuses that, as \
+                         Landlock does from ABI {abi} on."
                     ),
                     format!("Upgrade to Linux {linux} or newer."),
                 )
@@ -140,8 +144,8 @@ impl Tried<'_> {
                 id,
                 group,
                 format!("A script cannot write in its own OUT_DIR ({}).", named(errno)),
-                "Set TMPDIR to a directory of another file system: Landlock does not work as it should on \
-                 this one.",
+                "Set TMPDIR to a directory of another file system: Landlock does not work as it \
+                 should on this one.",
             ),
             _ => Check::ok(
                 id,

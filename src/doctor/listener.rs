@@ -1,5 +1,5 @@
-//! The seccomp filter by itself: the jail's own, installed by a probe whose calls are answered here as
-//! the warden answers a script's.
+//! The seccomp filter by itself: the jail's own, installed by a probe whose calls are answered here
+//! as the warden answers a script's.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -106,8 +106,8 @@ fn listen_into(directory: &Path, seen: &mut Listener) -> Result<(), String> {
     Ok(())
 }
 
-/// Answers until the probe has ended: an open(2) of `asked` gets a descriptor of `given`, and everything
-/// else goes on.
+/// Answers until the probe has ended: an open(2) of `asked` gets a descriptor of `given`, and
+/// everything else goes on.
 fn answer_all(listener: &OwnedFd, asked: &Path, given: &Path, seen: &mut Listener) {
     let listener = listener.as_fd();
     let until = Instant::now() + PATIENCE;

@@ -64,7 +64,8 @@ impl Machine {
     }
 }
 
-/// The calling process's `/proc/self/status`, by the names of the fields; none if it cannot be read.
+/// The calling process's `/proc/self/status`, by the names of the fields; none if it cannot be
+/// read.
 #[must_use]
 pub fn own_status() -> Option<BTreeMap<String, String>> {
     let status = text("/proc/self/status")?;

@@ -38,8 +38,8 @@ fn temporary_directory() -> Check {
             id,
             group,
             format!(
-                "`{}` is mounted noexec: scripts that run what they make in TMPDIR, as configure scripts \
-                 do, fail.",
+                "`{}` is mounted noexec: scripts that run what they make in TMPDIR, as configure \
+                 scripts do, fail.",
                 path.display()
             ),
             "Set TMPDIR to a directory on a file system that is not.",
@@ -60,10 +60,11 @@ fn preload_library() -> Check {
         Ok(None) => Check::degraded(
             id,
             group,
-            "Neither TMPDIR nor /tmp can hold the library that tells which environment variables are asked \
-             for (mounted noexec, or a name with a blank, a colon or a dollar sign): records know it only \
-             where the build directory can.",
-            "Set TMPDIR to a directory without such characters, on a file system that is not mounted noexec.",
+            "Neither TMPDIR nor /tmp can hold the library that tells which environment variables \
+             are asked for (mounted noexec, or a name with a blank, a colon or a dollar sign): \
+             records know it only where the build directory can.",
+            "Set TMPDIR to a directory without such characters, on a file system that is not \
+             mounted noexec.",
         ),
         Err(error) => Check::missing(
             id,
@@ -81,11 +82,12 @@ fn open_files() -> Check {
             id,
             group,
             format!(
-                "The hard limit of open files is {hard}: the warden needs one for each of a script's \
-                 processes, and scripts with many fail."
+                "The hard limit of open files is {hard}: the warden needs one for each of a \
+                 script's processes, and scripts with many fail."
             ),
             format!(
-                "Raise it to {OPEN_FILES} or more (`ulimit -Hn`, `LimitNOFILE=`, `--ulimit nofile=`)."
+                "Raise it to {OPEN_FILES} or more (`ulimit -Hn`, `LimitNOFILE=`, `--ulimit \
+                 nofile=`)."
             ),
         ),
         Ok(_) => {

@@ -110,8 +110,8 @@ fn say<T: Serialize>(told: OwnedFd, answer: &T) -> io::Result<()> {
     File::from(told).write_all(&serde_json::to_vec(answer)?)
 }
 
-/// Waits until there is something to be read, or the other end is gone, and says which; none if that
-/// does not come in time.
+/// Waits until there is something to be read, or the other end is gone, and says which; none if
+/// that does not come in time.
 #[must_use]
 pub fn wait_for(fd: BorrowedFd<'_>, until: Instant) -> Option<PollFlags> {
     loop {

@@ -88,7 +88,8 @@ fn groups(page: &mut Page, checks: &[&Check]) {
     }
 }
 
-/// A text in lines that are not too long; behind the first they stand below what is behind `before`.
+/// A text in lines that are not too long; behind the first they stand below what is behind
+/// `before`.
 fn sentences(page: &mut Page, indent: usize, before: &str, text: &str) {
     let behind = if before.ends_with(": ") { indent + 4 } else { indent + before.chars().count() };
     let mut line = before.to_owned();

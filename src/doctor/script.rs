@@ -79,7 +79,8 @@ pub fn run(laid: &Laid, own: &Path) -> Result<Ran, String> {
 
 /// Waits for a process's end; none if it did not come in time, and was brought about.
 fn wait(mut child: Child) -> io::Result<Option<ExitStatus>> {
-    // Below Linux 5.3, or where it is forbidden, there is no such descriptor, and no jail to hang in.
+    // Below Linux 5.3, or where it is forbidden, there is no such descriptor, and no jail to hang
+    // in.
     if let Ok(process) = sys::process_descriptor(child.id())
         && wait_for(process.as_fd(), Instant::now() + PATIENCE).is_none()
     {

@@ -99,7 +99,8 @@ fn program_in_path() -> Check {
         return Check::degraded(
             id,
             GROUP,
-            "There is no cargo-brig in PATH: `cargo brig` and `RUSTC_WRAPPER=cargo-brig` do not find it.",
+            "There is no cargo-brig in PATH: `cargo brig` and `RUSTC_WRAPPER=cargo-brig` do not \
+             find it.",
             format!("Add `{}` to PATH.", own.parent().unwrap_or(&own).display()),
         );
     };
@@ -111,8 +112,8 @@ fn program_in_path() -> Check {
         id,
         GROUP,
         format!(
-            "The cargo-brig in PATH, `{}`, is another program than this one, `{}`: what is said here does \
-             not hold for `cargo brig`.",
+            "The cargo-brig in PATH, `{}`, is another program than this one, `{}`: what is said \
+             here does not hold for `cargo brig`.",
             found.display(),
             own.display()
         ),
@@ -178,8 +179,8 @@ fn rustc_wrapper() -> Check {
                 "RUSTC_WRAPPER names cargo-brig: plain `cargo` runs scripts in the jail too."
             }
             None => {
-                "No compiler wrapper is set. `cargo brig` sets its own; plain `cargo` runs no script in \
-                     the jail."
+                "No compiler wrapper is set. `cargo brig` sets its own; plain `cargo` runs no \
+                 script in the jail."
             }
         };
         return Check::ok(id, GROUP, meaning);
@@ -196,16 +197,17 @@ fn rustc_wrapper() -> Check {
             id,
             GROUP,
             format!(
-                "The compiler wrapper `{name}`, which cargo-brig is to call, is not there: rustc fails."
+                "The compiler wrapper `{name}`, which cargo-brig is to call, is not there: rustc \
+                 fails."
             ),
             "Install it, or unset RUSTC_WRAPPER and `build.rustc-wrapper`.",
         );
     }
     if is_daemon_client(&wrapper) {
         let meaning = format!(
-            "The compiler wrapper `{name}` works through a daemon outside the jail. cargo-brig calls it for \
-             rustc; scripts are not told of it, as they cannot reach it: the C code that they compile is not \
-             cached."
+            "The compiler wrapper `{name}` works through a daemon outside the jail. cargo-brig \
+             calls it for rustc; scripts are not told of it, as they cannot reach it: the C code \
+             that they compile is not cached."
         );
         return Check::degraded(
             id,
