@@ -23,13 +23,15 @@ Examples:
                                     one build script, with the environment as it is
   cargo brig show                   the build scripts that were run here, one a line
   cargo brig show openssl-sys       what the script of one package did
+  cargo brig doctor                 can scripts be jailed on this machine, and how well?
 
 Each run leaves a record, `brig.json`, beside its OUT_DIR.
 
 Exit codes:
-  Cargo's own, and: 2 usage, 3 a build script was not in the jail, 4 cargo-brig itself failed.
-  A launcher ends with its script's code, and: 124 an instruction was withheld, a limit was met, or something was denied
-  that the policy does not forgive; 125 the script was
+  Cargo's own, and: 2 usage, 3 a build script was not in the jail, 4 cargo-brig itself failed, or
+  finds that scripts cannot be jailed here (`doctor`).
+  A launcher ends with its script's code, and: 124 an instruction was withheld, a limit was met, or
+  something was denied that the policy does not forgive; 125 the script was
   not run.
 
 Environment:
@@ -46,6 +48,7 @@ Environment:
     override_usage = "cargo brig [--policy POLICY] [+toolchain] <CARGO COMMAND> [ARGUMENTS]…\n       \
                             cargo brig show [PACKAGE] [OPTIONS]\n       \
                             cargo brig policy check|show|learn|init\n       \
+                            cargo brig doctor [OPTIONS]\n       \
                             cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…"
 )]
 pub struct Cli {
@@ -95,6 +98,15 @@ same limit, variable or switch, the upper one counts. The machine's can be locke
 it only take away."
     )]
     Policy(PolicyVerb),
+    /// Try whether build scripts can be jailed on this machine, how well, and what to do about it
+    #[command(after_help = "\
+Everything is tried where it can be: a script that makes one forbidden thing after the other is run in
+the jail, and Landlock and seccomp are each tried alone. Nothing is left behind, nothing leaves the
+machine.
+
+Exit codes:
+  0 build scripts can be jailed here, although something may be degraded, 2 usage, 4 they cannot")]
+    Doctor(Doctor),
 }
 
 /// The verbs of `cargo brig policy`.
@@ -138,6 +150,20 @@ rule gives, stands there as a comment. Scripts do not ask for every variable whe
     },
 }
 
+/// The arguments of `cargo brig doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// For a person, or everything as one JSON object
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub format: Format,
+    /// Also explain what is as it should be, and what could not be tried
+    #[arg(long)]
+    pub all: bool,
+    /// Be the script that is run in the jail, and make the attempts on what this describes
+    #[arg(long, hide = true, value_name = "JSON")]
+    pub attempt: Option<String>,
+}
+
 /// The arguments of `cargo brig show`.
 #[derive(Debug, Args)]
 pub struct Show {
@@ -158,12 +184,12 @@ pub struct Show {
     pub manifest_path: Option<PathBuf>,
 }
 
-/// How records are shown.
+/// How records and findings about the machine are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Text.
     Human,
-    /// The records.
+    /// As data.
     Json,
 }
 
@@ -217,7 +243,7 @@ pub fn is_own(arguments: &[OsString]) -> bool {
     match arguments.first().and_then(|first| first.to_str()) {
         None => arguments.is_empty(),
         Some(first) => {
-            ["exec", "policy", "show", "--help", "-h", "--version", "-V"].contains(&first)
+            ["exec", "policy", "show", "doctor", "--help", "-h", "--version", "-V"].contains(&first)
         }
     }
 }
@@ -235,7 +261,14 @@ mod tests {
     #[test]
     fn cargo_commands_are_not_ours() {
         let own = |text: &str| is_own(&[OsString::from(text)]);
-        assert!(own("exec") && own("show") && own("--help") && own("-V") && is_own(&[]));
+        assert!(
+            own("exec")
+                && own("show")
+                && own("doctor")
+                && own("--help")
+                && own("-V")
+                && is_own(&[])
+        );
         assert!(!own("build") && !own("+nightly") && !own("help") && !own("-q"));
     }
 

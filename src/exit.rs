@@ -9,7 +9,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, raise};
 pub const USAGE: i32 = 2;
 /// Cargo succeeded, but a build script of the build was not in the jail.
 pub const UNJAILED: i32 = 3;
-/// The front door could not do its own part.
+/// The front door could not do its own part; or build scripts cannot be jailed here, which is what
+/// [`crate::doctor`] ends with.
 pub const FAILED: i32 = 4;
 /// A launcher or shim could not do its part; the script did not run, or what it printed is void.
 pub const NOT_RUN: i32 = 125;

@@ -217,7 +217,10 @@ fn working_directory(command_line: &CommandLine) -> PathBuf {
 
 /// The program's own path, by which Cargo will call it. A program that was replaced while it runs
 /// shows as deleted; the new one at the same place is as good.
-fn own_path() -> Result<PathBuf, Error> {
+///
+/// # Errors
+/// [`Error::OwnPath`].
+pub fn own_path() -> Result<PathBuf, Error> {
     let path = fs::read_link("/proc/self/exe").map_err(Error::OwnPath)?;
     if path.is_file() {
         return Ok(path);
@@ -228,7 +231,10 @@ fn own_path() -> Result<PathBuf, Error> {
 }
 
 /// The wrapper that the user had, which ours will call.
-fn users_wrapper(config: &Config, own: &Path) -> Result<Option<OsString>, Error> {
+///
+/// # Errors
+/// [`Error::EmptyWrapper`].
+pub fn users_wrapper(config: &Config, own: &Path) -> Result<Option<OsString>, Error> {
     let variable = env::var_os("RUSTC_WRAPPER");
     if variable.as_ref().is_some_and(|wrapper| wrapper.is_empty()) {
         return Err(Error::EmptyWrapper);

@@ -19,6 +19,7 @@
 //!   [`private_dir`]: directories for one run or one session
 //! - [`stored`]: a record as it is read back; [`show`]: what a person is told of it
 //! - [`policies`]: the verbs that check, show, propose and begin policies
+//! - [`doctor`]: can scripts be jailed on this machine, and how well?
 //! - [`audit`]: is every script of the build a launcher?
 //! - [`exit`]: exit codes; [`digest`]: how digests are written; [`sys`]: system calls, the only unsafe code
 
@@ -27,6 +28,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod digest;
+pub mod doctor;
 pub mod exit;
 pub mod finding;
 pub mod front;

@@ -204,21 +204,46 @@ pub fn ignore(signal: Signal) -> Result<(), Errno> {
     unsafe { sigaction(signal, &action) }.map(drop)
 }
 
-/// The Landlock ABI of the running kernel: 1 or more, or 0 if Landlock is missing or switched off
-/// (`landlock_create_ruleset(2)` with `LANDLOCK_CREATE_RULESET_VERSION`).
+/// The Landlock ABI of the running kernel: 1 or more, or 0 if Landlock is missing or switched off.
 #[must_use]
 pub fn landlock_abi() -> i32 {
+    landlock_version().unwrap_or(0).max(0)
+}
+
+/// The Landlock ABI of the running kernel (`landlock_create_ruleset(2)` with
+/// `LANDLOCK_CREATE_RULESET_VERSION`).
+///
+/// # Errors
+/// `ENOSYS` if the kernel has no Landlock, `EOPNOTSUPP` if it is switched off.
+pub fn landlock_version() -> Result<i32, Errno> {
     const CREATE_RULESET_VERSION: libc::c_uint = 1;
     // SAFETY: with this flag the kernel takes a null pointer and size 0 and creates nothing.
-    let abi = unsafe {
+    let abi = Errno::result(unsafe {
         libc::syscall(
             libc::SYS_landlock_create_ruleset,
             std::ptr::null::<c_void>(),
             0_usize,
             CREATE_RULESET_VERSION,
         )
+    })?;
+    Ok(as_int(abi))
+}
+
+/// How a seccomp filter would fare that has these flags and no program: nothing is ever installed, and
+/// `EFAULT` is the answer of a kernel that knows the flags, which it looks at before the program
+/// (seccomp(2), `EINVAL`; the kernel's own tests ask so, `detect_seccomp_filter_flags`).
+#[must_use]
+pub fn try_filter_flags(flags: libc::c_ulong) -> Errno {
+    // SAFETY: the kernel does not follow a null pointer, but refuses it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            std::ptr::null::<libc::sock_fprog>(),
+        )
     };
-    i32::try_from(abi).unwrap_or(0).max(0)
+    Errno::result(result).err().unwrap_or(Errno::EFAULT)
 }
 
 /// Gives up every capability: bounding, ambient, inheritable, permitted and effective set

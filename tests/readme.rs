@@ -12,7 +12,7 @@ use cargo_brig::jail::landlock;
 use cargo_brig::network::Attempt;
 use cargo_brig::policy::allowing::allowing;
 use cargo_brig::policy::placeholders::Placeholders;
-use cargo_brig::{cli, exit, record, settings};
+use cargo_brig::{cli, doctor, exit, record, settings};
 use clap::CommandFactory;
 
 use support::{Project, succeed};
@@ -139,6 +139,31 @@ fn a_shown_record_looks_as_it_does_there() {
         let line = without_numbers(line);
         assert!(rest.any(|candidate| candidate == line), "`{line}` is not (there) in\n{shown}");
     }
+}
+
+#[test]
+fn the_doctor_says_what_it_says_there() {
+    let project = Project::of("nothing", &[("file", "")]);
+    let output = succeed(&mut project.brig(&["doctor"]));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let section = section("## Doctor");
+    let (_, told) = section.split_once("$ cargo brig doctor\n").unwrap();
+    let (told, _) = told.split_once("```").unwrap();
+    // But for the line of the machine's.
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.starts_with("  Linux ")).map(str::to_owned).collect()
+    };
+    assert_eq!(lines(&said), lines(told));
+
+    let output = succeed(&mut project.brig(&["doctor", "--format", "json"]));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names = quoted(section);
+    for name in
+        said.as_object().unwrap().keys().chain(said["checks"][0].as_object().unwrap().keys())
+    {
+        assert!(names.contains(name.as_str()), "`{name}` is not told of");
+    }
+    assert!(section.contains(&format!("`schema`, now {}", doctor::diagnosis::SCHEMA)));
 }
 
 #[test]

@@ -241,7 +241,8 @@ fn environment(
 
 /// Whether a compiler wrapper hands its work to a daemon, which runs outside the jail and is out of
 /// reach from inside: crates that compile C would use it (`cc`, `RUSTC_WRAPPER`) and fail.
-fn is_daemon_client(wrapper: &OsStr) -> bool {
+#[must_use]
+pub fn is_daemon_client(wrapper: &OsStr) -> bool {
     let name = Path::new(wrapper).file_stem().unwrap_or_default();
     ["sccache", "cachepot", "buildcache"].iter().any(|client| name == *client)
 }
