@@ -28,17 +28,13 @@ impl Tried<'_> {
     }
 
     fn check(&self, attempt: &Attempt) -> Check {
-        let Attempt { id, what, landlock: since, filter, .. } = *attempt;
+        let Attempt { id, what, .. } = *attempt;
         let group = Group::Attempts;
         let of = |outcomes: Option<&Outcomes>| outcomes.and_then(|all| all.get(id)).copied();
-        let refused_by_landlock = of(self.landlock).map(|outcome| outcome.is_err());
         match of(self.bare) {
             None => {
-                return Check::not_applicable(
-                    id,
-                    group,
-                    "Not tried: there is nothing to try it on.",
-                );
+                let meaning = "Not tried: there is nothing to try it on.";
+                return Check::not_applicable(id, group, meaning);
             }
             Some(Err(errno)) => {
                 let meaning = format!(
@@ -49,25 +45,32 @@ impl Tried<'_> {
             }
             Some(Ok(())) => {}
         }
-        let has = since.is_some_and(|since| self.abi >= since.abi);
-        match (of(self.jail), refused_by_landlock) {
-            (None, None) => {
-                Check::not_applicable(id, group, "Not tried: nothing can be put into a jail here.")
-            }
-            (None, Some(true)) => Check::ok(
-                id,
-                group,
-                format!("Landlock lets no script {what}; the whole jail was not tried."),
-            ),
-            (None, Some(false)) if !has => Check::not_applicable(
+        let by_landlock = of(self.landlock).map(|outcome| outcome.is_err());
+        let has = attempt.landlock.is_some_and(|since| self.abi >= since.abi);
+        if by_landlock == Some(false) && has {
+            return Check::missing(
                 id,
                 group,
                 format!(
-                    "Not tried: that no script can {what} is for the whole jail, which was not \
-                     tried."
+                    "Landlock, of ABI {}, was to refuse it, and lets a script {what}.",
+                    self.abi
                 ),
-            ),
-            (Some(Ok(())), Some(true)) if !filter => Check::degraded(
+                "The kernel does not enforce what it says: use another one.",
+            );
+        }
+        match of(self.jail) {
+            None => without_a_run(attempt, by_landlock),
+            Some(Ok(())) => self.possible(attempt, by_landlock, has),
+            Some(Err(_)) => refused(attempt, by_landlock),
+        }
+    }
+
+    /// A script did it.
+    fn possible(&self, attempt: &Attempt, by_landlock: Option<bool>, has: bool) -> Check {
+        let Attempt { id, what, filter, .. } = *attempt;
+        let group = Group::Attempts;
+        match attempt.landlock {
+            Some(_) if !filter && by_landlock == Some(true) => Check::degraded(
                 id,
                 group,
                 format!(
@@ -82,54 +85,21 @@ impl Tried<'_> {
                      /tmp."
                 },
             ),
-            (_, Some(false)) if has => Check::missing(
+            Some(since) if !filter && !has => Check::degraded(
                 id,
                 group,
                 format!(
-                    "Landlock, of ABI {}, was to refuse it, and lets a script {what}.",
-                    self.abi
+                    "A script can {what}: nothing refuses that below Landlock ABI {}.",
+                    since.abi
                 ),
-                "The kernel does not enforce what it says: use another one.",
+                format!("Upgrade to Linux {} or newer.", since.linux),
             ),
-            (Some(Ok(())), _) if !filter && !has => {
-                let (abi, linux) = since.map_or((0, ""), |since| (since.abi, since.linux));
-                Check::degraded(
-                    id,
-                    group,
-                    format!("A script can {what}: nothing refuses that below Landlock ABI {abi}."),
-                    format!("Upgrade to Linux {linux} or newer."),
-                )
-            }
-            (Some(Ok(())), _) => Check::missing(
+            _ => Check::missing(
                 id,
                 group,
                 format!("A script in the jail can {what}."),
                 "Do not run build scripts here: the kernel does not enforce the seccomp filter.",
             ),
-            (Some(Err(_)), Some(false)) if filter && since.is_some() => {
-                let (abi, linux) = since.map_or((0, ""), |since| (since.abi, since.linux));
-                Check::degraded(
-                    id,
-                    group,
-                    format!(
-                        "No script can {what}, but the seccomp filter alone refuses that, as \
-                         Landlock does from ABI {abi} on."
-                    ),
-                    format!("Upgrade to Linux {linux} or newer."),
-                )
-            }
-            (Some(Err(_)), landlock) => {
-                let by = match (landlock, filter) {
-                    (Some(true), true) => {
-                        "Landlock and the seccomp filter refuse it, each by itself"
-                    }
-                    (Some(true), false) => "Landlock refuses it",
-                    (_, true) => "the seccomp filter, or the warden, refuses it",
-                    (_, false) => "it is refused",
-                };
-                Check::ok(id, group, format!("No script can {what}: {by}."))
-            }
-            (None, Some(false)) => unreachable!("of an ABI that has it, and of one that has not"),
         }
     }
 
@@ -154,6 +124,51 @@ impl Tried<'_> {
             ),
         }
     }
+}
+
+/// No script was run.
+fn without_a_run(attempt: &Attempt, by_landlock: Option<bool>) -> Check {
+    let Attempt { id, what, .. } = *attempt;
+    let group = Group::Attempts;
+    match by_landlock {
+        None => Check::not_applicable(id, group, "Not tried: nothing can be put into a jail here."),
+        Some(true) => Check::ok(
+            id,
+            group,
+            format!("Landlock lets no script {what}; the whole jail was not tried."),
+        ),
+        Some(false) => {
+            let meaning = format!(
+                "Not tried: that no script can {what} is for the whole jail, which was not tried."
+            );
+            Check::not_applicable(id, group, meaning)
+        }
+    }
+}
+
+/// A script could not do it.
+fn refused(attempt: &Attempt, by_landlock: Option<bool>) -> Check {
+    let Attempt { id, what, filter, .. } = *attempt;
+    let group = Group::Attempts;
+    let by = match (by_landlock, filter, attempt.landlock) {
+        (Some(false), true, Some(since)) => {
+            return Check::degraded(
+                id,
+                group,
+                format!(
+                    "No script can {what}, but the seccomp filter alone refuses that, as Landlock \
+                     does from ABI {} on.",
+                    since.abi
+                ),
+                format!("Upgrade to Linux {} or newer.", since.linux),
+            );
+        }
+        (Some(true), true, _) => "Landlock and the seccomp filter refuse it, each by itself",
+        (Some(true), false, _) => "Landlock refuses it",
+        (_, true, _) => "the seccomp filter, or the warden, refuses it",
+        (_, false, _) => "it is refused",
+    };
+    Check::ok(id, group, format!("No script can {what}: {by}."))
 }
 
 #[cfg(test)]
