@@ -1630,7 +1630,7 @@ fn a_thread_does_not_hide_the_program_of_another() {
 /// process of the user's, so this runs where there are no others.
 #[test]
 fn a_jail_that_is_only_said_to_be_entered_runs_nothing() {
-    const ANSWERS: &str = r#"
+    const ANSWERS: &str = r"
         #include <linux/filter.h>
         #include <linux/seccomp.h>
         #include <stddef.h>
@@ -1649,7 +1649,7 @@ fn a_jail_that_is_only_said_to_be_entered_runs_nothing() {
             if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, 2, &program)) return 7;
             execv(arguments[1], arguments + 1);
             return 8;
-        }"#;
+        }";
     let by_hand = ByHand::new("fn main() { println!(\"it has run\"); }", None);
     let (source, answers) = (by_hand.world.path("answers.c"), by_hand.world.path("answers"));
     fs::write(&source, ANSWERS).unwrap();
