@@ -20,8 +20,11 @@ use crate::instruction::Instruction;
 use crate::jail::{self, Plan};
 use crate::launcher::{self, Trailer};
 use crate::output;
+use crate::planted;
+use crate::policy::instructions::Judge;
+use crate::policy::link_search::Searched;
 use crate::policy::resolve::{self, Private};
-use crate::policy::{Document, Grants, Limit, document, instructions};
+use crate::policy::{Document, Grants, Limit, Right, document};
 use crate::preload::{self, Preload};
 use crate::private_dir::{self, PrivateDir};
 use crate::process::Exit;
@@ -169,8 +172,15 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let start = start_of(&unit, environment.as_ref().unwrap_or(&grants.environment))?;
 
     let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
-    let judge = |instruction: &Instruction| instructions::judge(instruction, is_withheld);
-    let mut relay = Relay::new(BufWriter::with_capacity(64 * 1024, io::stdout()), judge);
+    let may_read = |path: &Path| {
+        grants.covers(Right::Read, &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+    };
+    let searched = Searched::default();
+    let mut judge = Judge { is_withheld: &is_withheld, may_read: &may_read, searched };
+    let mut relay = Relay::new(
+        BufWriter::with_capacity(64 * 1024, io::stdout()),
+        |instruction: &Instruction| judge.judge(instruction),
+    );
     let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
     let observed = record::space_for(&record)?;
     let started = SystemTime::now();
@@ -187,12 +197,19 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     if let Report::Ended { unwritten: Some(why), .. } = &report {
         return Err(record::Error::unwritten(&record, why).into());
     }
-    let relayed = relay.finish()?;
+    let mut relayed = relay.finish()?;
+    let held = judge.at_end(&unit.manifest_dir, unit.build_dir().root());
+    relayed.withheld.extend(held.into_iter().map(|(path, refusal)| Withheld {
+        line: format!("cargo::rustc-link-search={}", path.display()),
+        reason: refusal.to_string(),
+        fatal: true,
+    }));
     drop((tmp, home, preload));
 
     let exit = Exit::from(status);
     let (outputs, outputs_dropped) = output::all_in(&unit.out_dir);
-    let findings = findings(exceeded, &report, &grants);
+    let mut findings = findings(exceeded, &report, &grants);
+    findings.extend(planted::links_in(&unit.out_dir, &grants));
     let parts = Parts {
         unit: &unit,
         grants: &grants,

@@ -6,6 +6,8 @@ pub mod document;
 pub mod grants;
 pub mod instructions;
 pub mod limits;
+pub mod link_arguments;
+pub mod link_search;
 pub mod pattern;
 pub mod placeholders;
 pub mod resolve;

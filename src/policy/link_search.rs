@@ -1,0 +1,333 @@
+//! Directories that `rustc-link-search` names: which of them bring code into programs outside the jail.
+//!
+//! rustc looks for crates in such a directory, the linker for libraries, and Cargo puts it first into
+//! `LD_LIBRARY_PATH` of compilers and programs if it lies in the build directory. Scripts write there,
+//! so a directory in it is withheld if it holds a shared library by which it stands in for the C or
+//! Rust runtime: every program that is started takes that from it, rustc and what it runs among them
+//! where Cargo does not call the shim (`cargo fix`, rustdoc), and every dependent is linked with
+//! it. And a directory there, or in the package, is withheld if it holds a procedural macro: rustc
+//! loads and executes one by its name, though the package does not say that it has one. Behind
+//! `native=` and `framework=` rustc does not look for crates.
+//!
+//! What a directory holds counts when the script has ended: nothing of it is left to change it, and no
+//! other script can write there. Directories of the system, the toolchain and the user hold what they
+//! are there for.
+//!
+//! What cannot be refused: a library of any other name (`libz.so.1`, `libutil.a`) that the script has
+//! built and that a program happens to load or to be linked with under that name. Such directories are
+//! for libraries with names like these. The shim lets a compiler look into the system's directories first;
+//! programs that Cargo starts by itself (`cargo run`, `cargo test`) get the order that Cargo chose, and
+//! hold the package's code anyway. Objects like `crt1.o` are of no use to a script: gcc and clang
+//! do not look for them in directories of `-L`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a directory is withheld.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// rustc hands long command lines on in a file, one argument to a line.
+    #[error(
+        "a control character in it separates arguments in the file by which rustc hands long command \
+         lines to the linker driver"
+    )]
+    Separator,
+    /// An argument of its own.
+    #[error(
+        "a value that begins with `@` becomes an argument file of rustc or of the linker, which can \
+         name a linker of the script's choosing"
+    )]
+    ArgumentFile,
+    /// An option instead of a path.
+    #[error("a path that begins with `-` becomes an option of the linker driver")]
+    Option,
+    /// More directories than anybody needs.
+    #[error("it names more than {MOST} directories")]
+    TooMany,
+    /// A directory with a stand-in.
+    #[error(
+        "the directory holds `{0}`, which would stand in for the system's or the toolchain's own"
+    )]
+    StandsIn(String),
+    /// A directory with a procedural macro.
+    #[error(
+        "the directory holds `{0}`, which is a procedural macro to rustc, and which it would execute: \
+         `native=` before the directory keeps rustc from looking for crates in it"
+    )]
+    Macro(String),
+    /// A directory that nobody can look into.
+    #[error("the directory cannot be listed, and what it holds cannot be told")]
+    Unlistable,
+}
+
+/// So many directories are looked into.
+const MOST: usize = 10_000;
+
+/// What a value of `-L` says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkSearch {
+    /// The directory.
+    pub path: PathBuf,
+    /// Whether rustc looks for crates there.
+    pub crates: bool,
+}
+
+impl LinkSearch {
+    /// Reads `[KIND=]PATH` as rustc does (`rustc_session/src/search_paths.rs`).
+    ///
+    /// # Errors
+    /// Why it is withheld whatever the directory holds.
+    pub fn parse(value: &str) -> Result<Self, Refusal> {
+        if value.chars().any(char::is_control) {
+            return Err(Refusal::Separator);
+        }
+        let (kind, path) = match value.split_once('=') {
+            Some((kind @ ("native" | "framework" | "all" | "crate" | "dependency"), path)) => {
+                (kind, path)
+            }
+            _ => ("all", value),
+        };
+        // What follows any `=` is looked at, so that a kind of a later rustc hides nothing.
+        let rest = value.split_once('=').map_or(path, |(_, rest)| rest);
+        if [value, path, rest].iter().any(|text| text.starts_with('@')) {
+            return Err(Refusal::ArgumentFile);
+        }
+        if path.starts_with('-') {
+            return Err(Refusal::Option);
+        }
+        let crates = kind != "native" && kind != "framework";
+        Ok(Self { path: PathBuf::from(path), crates })
+    }
+}
+
+/// The directories that one script has named.
+#[derive(Debug, Default)]
+pub struct Searched {
+    named: BTreeSet<LinkSearch>,
+}
+
+impl Searched {
+    /// Takes note of a directory.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub fn note(&mut self, search: LinkSearch) -> Result<(), Refusal> {
+        // No directory has a longer name (limits.h, `PATH_MAX`).
+        if search.path.as_os_str().len() >= 4096 {
+            return Ok(());
+        }
+        if self.named.len() >= MOST && !self.named.contains(&search) {
+            return Err(Refusal::TooMany);
+        }
+        self.named.insert(search);
+        Ok(())
+    }
+
+    /// The directories that are withheld for what they hold, now that the script of `package` (its
+    /// directory) has ended. `build_dir` is where scripts write.
+    #[must_use]
+    pub fn judge(&self, package: &Path, build_dir: &Path) -> Vec<(PathBuf, Refusal)> {
+        let mut withheld = Vec::new();
+        for LinkSearch { path, crates } in &self.named {
+            // One that does not exist holds nothing.
+            let Ok(directory) = fs::canonicalize(package.join(path)) else { continue };
+            let is_built = directory.starts_with(build_dir);
+            let looked_into = match (is_built, directory.starts_with(package)) {
+                (false, false) => Ok(()),
+                _ => look_into(&directory, is_built, *crates),
+            };
+            withheld.extend(looked_into.err().map(|refusal| (path.clone(), refusal)));
+        }
+        withheld
+    }
+}
+
+/// The C runtime and the libraries of the compilers' programs: beginnings of names by which every
+/// program finds them when it is started, up to a dot or dash.
+const RUNTIME: &[&str] = &[
+    "ld-linux",
+    "ld-musl",
+    "libLLVM",
+    "libatomic",
+    "libbfd",
+    "libc",
+    "libdl",
+    "libgcc_s",
+    "libm",
+    "libmvec",
+    "libnss_compat",
+    "libnss_dns",
+    "libnss_files",
+    "libnss_systemd",
+    "libopcodes",
+    "libpthread",
+    "librt",
+    "librustc_driver",
+    "libstd",
+    "libstdc++",
+];
+/// What every program is linked with, as archives.
+const RUNTIME_ARCHIVES: &[&str] = &["libc.a", "libgcc.a", "libgcc_eh.a", "libgcc_s.a"];
+
+fn look_into(directory: &Path, is_built: bool, crates: bool) -> Result<(), Refusal> {
+    match fs::read_dir(directory) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(|_| Refusal::Unlistable)?.file_name();
+                let shown = || name.to_string_lossy().into_owned();
+                if is_built && stands_in(name.as_bytes()) {
+                    return Err(Refusal::StandsIn(shown()));
+                }
+                if crates && is_macro(&directory.join(&name)) {
+                    return Err(Refusal::Macro(shown()));
+                }
+            }
+            Ok(())
+        }
+        // Nobody finds anything in what is no directory.
+        Err(_) if !directory.is_dir() => Ok(()),
+        Err(_) => Err(Refusal::Unlistable),
+    }
+}
+
+/// Whether a linker or loader takes a file of this name for a part of the runtime.
+fn stands_in(name: &[u8]) -> bool {
+    let is_shared = name.split(|byte| *byte == b'.').skip(1).any(|part| part == b"so");
+    let begins = |runtime: &&str| {
+        let rest = name.strip_prefix(runtime.as_bytes());
+        rest.is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-')))
+    };
+    RUNTIME_ARCHIVES.iter().any(|archive| archive.as_bytes() == name)
+        || is_shared && RUNTIME.iter().any(begins)
+}
+
+/// Whether rustc takes a file for a procedural macro: a shared library with the symbol by which it
+/// finds what to execute (`rustc_metadata/src/creader.rs`, `dlsym_proc_macros`).
+fn is_macro(path: &Path) -> bool {
+    const MARK: &[u8] = b"__rustc_proc_macro_decls_";
+    const PIECE: usize = 64 * 1024;
+    let is_library = path
+        .extension()
+        .is_some_and(|extension| ["so", "dylib", "dll"].iter().any(|e| extension == *e));
+    if !is_library || !path.is_file() {
+        return false;
+    }
+    // One that cannot be read may be one.
+    let Ok(mut file) = File::open(path) else { return true };
+    let (mut buffer, mut kept) = (vec![0; PIECE], 0);
+    loop {
+        match file.read(&mut buffer[kept..]) {
+            Ok(0) => return false,
+            Ok(length) => {
+                let end = kept + length;
+                if buffer[..end].windows(MARK.len()).any(|window| window == MARK) {
+                    return true;
+                }
+                // It may begin at the end of this piece.
+                kept = end.min(MARK.len() - 1);
+                buffer.copy_within(end - kept..end, 0);
+            }
+            Err(_) => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_rustc_reads_them() {
+        let parse = |value| LinkSearch::parse(value);
+        let search = |path: &str, crates| Ok(LinkSearch { path: path.into(), crates });
+        assert_eq!(parse("/x"), search("/x", true));
+        assert_eq!(parse("all=/x"), search("/x", true));
+        assert_eq!(parse("native=/x"), search("/x", false));
+        assert_eq!(parse("framework=/x"), search("/x", false));
+        assert_eq!(parse("/a=b"), search("/a=b", true));
+        assert_eq!(parse("/home/o'brien/x"), search("/home/o'brien/x", true));
+        for value in ["@x", "native=@x", "kind=@x", "all=@x"] {
+            assert_eq!(parse(value), Err(Refusal::ArgumentFile), "{value}");
+        }
+        for value in ["-Bx", "native=-Bx"] {
+            assert_eq!(parse(value), Err(Refusal::Option), "{value}");
+        }
+        assert_eq!(parse("crate=/x"), search("/x", true));
+        assert_eq!(parse("dependency=/x"), search("/x", true));
+        assert_eq!(parse("native=/x\t-specs=/x"), Err(Refusal::Separator));
+    }
+
+    #[test]
+    fn stand_ins_are_known_by_name() {
+        for name in [
+            "libc.so",
+            "libc.so.6",
+            "libgcc_s.so.1",
+            "libgcc.a",
+            "libstd-0123456789abcdef.so",
+            "ld-linux-x86-64.so.2",
+            "libLLVM.so.21.1-rust-1.95.0-stable",
+            "libstdc++.so.6",
+            "librustc_driver-1.so",
+            "libc-2.36.so",
+        ] {
+            assert!(stands_in(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "libz.so.1",
+            "libcurl.so",
+            "libc++.so",
+            "libc++.a",
+            "libmagic.so",
+            "libcrypto.so",
+            "libgccjit.so",
+            "libutil.a",
+            "libtest.a",
+            "libm.a",
+            "libc.txt",
+            "libc",
+            "libLLVMCore.a",
+        ] {
+            assert!(!stands_in(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn directories_are_judged_by_what_they_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let (package, built) = (root.join("package"), root.join("target"));
+        let of = |value: &str| {
+            let mut searched = Searched::default();
+            searched.note(LinkSearch::parse(value).unwrap()).unwrap();
+            searched.judge(&package, &built)
+        };
+        for directory in ["package/lib", "target/out", "elsewhere"] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+            let mut text = vec![b'x'; 65_530];
+            fs::write(root.join(directory).join("libfoo.so"), &text).unwrap();
+            assert_eq!(of(&format!("../{directory}")), []);
+            // Over the border of two pieces.
+            text.extend_from_slice(b"__rustc_proc_macro_decls_0__");
+            fs::write(root.join(directory).join("libfoo.so"), text).unwrap();
+        }
+        assert_eq!(of("missing"), []);
+        assert_eq!(of("../elsewhere"), []);
+        let expected = |refusal: Refusal| vec![(PathBuf::from("lib"), refusal)];
+        assert_eq!(of("lib"), expected(Refusal::Macro("libfoo.so".to_owned())));
+        assert_eq!(of("native=lib"), []);
+        std::os::unix::fs::symlink("../target/out", package.join("link")).unwrap();
+        assert_eq!(of("all=link").len(), 1);
+        assert_eq!(of("native=link"), []);
+        for directory in ["package/lib", "target/out", "elsewhere"] {
+            fs::write(root.join(directory).join("libc.so"), "GROUP ( evil.a )").unwrap();
+        }
+        assert_eq!(of("native=link")[0].1, Refusal::StandsIn("libc.so".to_owned()));
+        assert_eq!(of("native=lib"), []);
+    }
+}
