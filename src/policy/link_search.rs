@@ -13,7 +13,7 @@
 //! other script can write there. Directories of the system, the toolchain and the user hold what they
 //! are there for.
 //!
-//! What cannot be refused: a library of any other name (`libz.so.1`, `libutil.a`) that the script has
+//! What cannot be refused: a library of any other name (`libzstd.so.1`, `libutil.a`) that the script has
 //! built and that a program happens to load or to be linked with under that name. Such directories are
 //! for libraries with names like these. The shim lets a compiler look into the system's directories first;
 //! programs that Cargo starts by itself (`cargo run`, `cargo test`) get the order that Cargo chose, and
@@ -21,6 +21,7 @@
 //! do not look for them in directories of `-L`.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -156,6 +157,7 @@ const RUNTIME: &[&str] = &[
     "libatomic",
     "libbfd",
     "libc",
+    "libctf",
     "libdl",
     "libgcc_s",
     "libm",
@@ -168,31 +170,66 @@ const RUNTIME: &[&str] = &[
     "libpthread",
     "librt",
     "librustc_driver",
+    "libsframe",
     "libstd",
     "libstdc++",
+    "libz.so.1",
 ];
 /// What every program is linked with, as archives.
 const RUNTIME_ARCHIVES: &[&str] = &["libc.a", "libgcc.a", "libgcc_eh.a", "libgcc_s.a"];
 
+/// Directories of a directory in which the loader looks as well, by processor (ld.so(8), "Hardware
+/// capabilities"); those but the first until glibc 2.37.
+const CAPABILITIES: &[&str] = &[
+    "glibc-hwcaps",
+    "tls",
+    "haswell",
+    "xeon_phi",
+    "avx512_1",
+    "x86_64",
+    "i686",
+    "aarch64",
+    "atomics",
+];
+/// No deeper, counted in directories.
+const DEEPEST: usize = 4;
+
 fn look_into(directory: &Path, is_built: bool, crates: bool) -> Result<(), Refusal> {
-    match fs::read_dir(directory) {
-        Ok(entries) => {
-            for entry in entries {
-                let name = entry.map_err(|_| Refusal::Unlistable)?.file_name();
-                let shown = || name.to_string_lossy().into_owned();
-                if is_built && stands_in(name.as_bytes()) {
-                    return Err(Refusal::StandsIn(shown()));
-                }
-                if crates && is_macro(&directory.join(&name)) {
-                    return Err(Refusal::Macro(shown()));
-                }
+    if is_built {
+        find_stand_in(directory, 0)?;
+    }
+    if crates {
+        for name in names_in(directory)? {
+            if is_macro(&directory.join(&name)) {
+                return Err(Refusal::Macro(name.to_string_lossy().into_owned()));
             }
-            Ok(())
         }
+    }
+    Ok(())
+}
+
+fn names_in(directory: &Path) -> Result<Vec<OsString>, Refusal> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.file_name()).map_err(|_| Refusal::Unlistable))
+            .collect(),
         // Nobody finds anything in what is no directory.
-        Err(_) if !directory.is_dir() => Ok(()),
+        Err(_) if !directory.is_dir() => Ok(Vec::new()),
         Err(_) => Err(Refusal::Unlistable),
     }
+}
+
+fn find_stand_in(directory: &Path, depth: usize) -> Result<(), Refusal> {
+    for name in names_in(directory)? {
+        if stands_in(name.as_bytes()) {
+            return Err(Refusal::StandsIn(name.to_string_lossy().into_owned()));
+        }
+        let is_capability = depth > 0 || CAPABILITIES.iter().any(|known| name == *known);
+        if is_capability && depth < DEEPEST {
+            find_stand_in(&directory.join(name), depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a linker or loader takes a file of this name for a part of the runtime.
@@ -200,7 +237,7 @@ fn stands_in(name: &[u8]) -> bool {
     let is_shared = name.split(|byte| *byte == b'.').skip(1).any(|part| part == b"so");
     let begins = |runtime: &&str| {
         let rest = name.strip_prefix(runtime.as_bytes());
-        rest.is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-')))
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'.' | b'-')))
     };
     RUNTIME_ARCHIVES.iter().any(|archive| archive.as_bytes() == name)
         || is_shared && RUNTIME.iter().any(begins)
@@ -275,11 +312,13 @@ mod tests {
             "libstdc++.so.6",
             "librustc_driver-1.so",
             "libc-2.36.so",
+            "libz.so.1.3.1",
         ] {
             assert!(stands_in(name.as_bytes()), "{name}");
         }
         for name in [
-            "libz.so.1",
+            "libz.so",
+            "libzstd.so.1",
             "libcurl.so",
             "libc++.so",
             "libc++.a",
@@ -329,5 +368,10 @@ mod tests {
         }
         assert_eq!(of("native=link")[0].1, Refusal::StandsIn("libc.so".to_owned()));
         assert_eq!(of("native=lib"), []);
+        fs::remove_file(built.join("out/libc.so")).unwrap();
+        assert_eq!(of("native=link"), []);
+        fs::create_dir_all(built.join("out/glibc-hwcaps/x86-64-v2")).unwrap();
+        fs::write(built.join("out/glibc-hwcaps/x86-64-v2/libc.so.6"), "").unwrap();
+        assert_eq!(of("native=link")[0].1, Refusal::StandsIn("libc.so.6".to_owned()));
     }
 }
