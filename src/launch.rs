@@ -22,7 +22,7 @@ use crate::launcher::{self, Trailer};
 use crate::output;
 use crate::planted;
 use crate::policy::instructions::Judge;
-use crate::policy::link_search::Searched;
+use crate::policy::link_search::{Places, Searched};
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Document, Grants, Limit, Right, document};
 use crate::preload::{self, Preload};
@@ -198,7 +198,14 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         return Err(record::Error::unwritten(&record, why).into());
     }
     let mut relayed = relay.finish()?;
-    let held = judge.at_end(&unit.manifest_dir, unit.build_dir().root());
+    let mut out_dirs = unit.dependency_outputs();
+    out_dirs.push(unit.out_dir.clone());
+    let held = judge.searched.judge(&Places {
+        package: &unit.manifest_dir,
+        workspace: unit.workspace.as_deref(),
+        build_dir: unit.build_dir().root(),
+        out_dirs: &out_dirs,
+    });
     relayed.withheld.extend(held.into_iter().map(|(path, refusal)| Withheld {
         line: format!("cargo::rustc-link-search={}", path.display()),
         reason: refusal.to_string(),

@@ -65,7 +65,7 @@ fn search(root: &Path, directory: &Path, grants: &Grants, findings: &mut Vec<Fin
     }
 }
 
-/// As the kernel follows (path_resolution(7)).
+/// As the kernel follows (`path_resolution(7)`).
 const LONGEST_CHAIN: usize = 40;
 
 /// Where a link leads, without symbolic links, whether anything is there or not.

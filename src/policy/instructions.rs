@@ -16,7 +16,7 @@
 //!   no jail is: by `rustc-link-lib`, by an object or a linker script as an argument.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
 
 use crate::instruction::{Instruction, Kind, LinkFlag};
 use crate::policy::link_search::{LinkSearch, Searched};
@@ -40,7 +40,7 @@ pub struct Judge<'a> {
     pub is_withheld: &'a dyn Fn(&str) -> bool,
     /// Tells whether the script may read what an absolute path leads to.
     pub may_read: link_arguments::MayRead<'a>,
-    /// The directories that were relayed so far.
+    /// The directories that were relayed so far, to be judged when the script has ended.
     pub searched: Searched,
 }
 
@@ -133,7 +133,7 @@ const TERMINAL: &str = "an escape sequence in it steers the terminal on which Ca
 const NO_LIBRARY: &str = "it is not `[KIND[:MODIFIERS]=]NAME` with a kind that rustc links and a name that \
                           no linker takes for an option";
 
-fn withhold(reason: impl ToString) -> Decision {
+fn withhold(reason: &dyn Display) -> Decision {
     Decision::Withhold(Cow::Owned(reason.to_string()))
 }
 
@@ -168,7 +168,7 @@ impl Judge<'_> {
             | Kind::LinkArgBenches(arg)
             | Kind::LinkArgBin { arg, .. }
             | Kind::LinkArgCdylib { arg, .. } => link_arguments::judge(arg, self.may_read)
-                .map_or_else(withhold, |()| Decision::Relay),
+                .map_or_else(|refusal| withhold(&refusal), |()| Decision::Relay),
             Kind::Env { name, .. } if is_steering(name) => Decision::Withhold(STEERING.into()),
             // Cargo would write the variable's value in clear into `target/`.
             Kind::RerunIfEnvChanged(name) if (self.is_withheld)(name) => {
@@ -181,14 +181,7 @@ impl Judge<'_> {
     fn link_search(&mut self, value: &str) -> Decision {
         LinkSearch::parse(value)
             .and_then(|search| self.searched.note(search))
-            .map_or_else(withhold, |()| Decision::Relay)
-    }
-
-    /// What was relayed and is withheld after all, now that the script of the package has ended; see
-    /// [`Searched::judge`].
-    #[must_use]
-    pub fn at_end(&self, package: &Path, build_dir: &Path) -> Vec<(PathBuf, link_search::Refusal)> {
-        self.searched.judge(package, build_dir)
+            .map_or_else(|refusal| withhold(&refusal), |()| Decision::Relay)
     }
 }
 
@@ -196,7 +189,7 @@ impl Judge<'_> {
 /// name alone. The kind `link-arg` is an argument to the linker.
 fn link_library(value: &str) -> Decision {
     if value.chars().any(char::is_control) {
-        return withhold(link_search::Refusal::Separator);
+        return withhold(&link_search::Refusal::Separator);
     }
     let (kind, name) = value.split_once('=').unwrap_or(("dylib", value));
     if value.starts_with('@') || name.starts_with('@') {

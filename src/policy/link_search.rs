@@ -2,7 +2,7 @@
 //!
 //! rustc looks for crates in such a directory, the linker for libraries, and Cargo puts it first into
 //! `LD_LIBRARY_PATH` of compilers and programs if it lies in the build directory. Scripts write there,
-//! so a directory in it is withheld if it holds a shared library by which it stands in for the C or
+//! so an `OUT_DIR` is withheld if it is none of the package's own or its dependencies', or holds a shared library by which it stands in for the C or
 //! Rust runtime: every program that is started takes that from it, rustc and what it runs among them
 //! where Cargo does not call the shim (`cargo fix`, rustdoc), and every dependent is linked with
 //! it. And a directory there, or in the package, is withheld if it holds a procedural macro: rustc
@@ -25,7 +25,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
 
@@ -61,6 +61,15 @@ pub enum Refusal {
          `native=` before the directory keeps rustc from looking for crates in it"
     )]
     Macro(String),
+    /// A directory in which another package's script writes.
+    #[error(
+        "the directory is the OUT_DIR of a package that is no dependency with `links`, whose script \
+         can put anything there later"
+    )]
+    Foreign,
+    /// A relative path that leads to nobody knows where.
+    #[error("the relative path leads out of the package, and elsewhere for each dependent")]
+    Upwards,
     /// A directory that nobody can look into.
     #[error("the directory cannot be listed, and what it holds cannot be told")]
     Unlistable,
@@ -129,23 +138,75 @@ impl Searched {
         Ok(())
     }
 
-    /// The directories that are withheld for what they hold, now that the script of `package` (its
-    /// directory) has ended. `build_dir` is where scripts write.
+    /// The directories that are withheld for where they are or what they hold, now that the script has
+    /// ended.
     #[must_use]
-    pub fn judge(&self, package: &Path, build_dir: &Path) -> Vec<(PathBuf, Refusal)> {
-        let mut withheld = Vec::new();
-        for LinkSearch { path, crates } in &self.named {
-            // One that does not exist holds nothing.
-            let Ok(directory) = fs::canonicalize(package.join(path)) else { continue };
-            let is_built = directory.starts_with(build_dir);
-            let looked_into = match (is_built, directory.starts_with(package)) {
-                (false, false) => Ok(()),
-                _ => look_into(&directory, is_built, *crates),
-            };
-            withheld.extend(looked_into.err().map(|refusal| (path.clone(), refusal)));
-        }
-        withheld
+    pub fn judge(&self, places: &Places<'_>) -> Vec<(PathBuf, Refusal)> {
+        let judged = self.named.iter().map(|search| (&search.path, places.judge(search)));
+        judged.filter_map(|(path, judged)| Some((path.clone(), judged.err()?))).collect()
     }
+}
+
+/// Where the files of a unit are; all without symbolic links.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// The package's directory.
+    pub package: &'a Path,
+    /// Root of the workspace, if the package lies in it.
+    pub workspace: Option<&'a Path>,
+    /// Root of the build directory.
+    pub build_dir: &'a Path,
+    /// `OUT_DIR`, and those of the dependencies that the script was told of. A dependency's script does
+    /// not run again without this one.
+    pub out_dirs: &'a [PathBuf],
+}
+
+impl Places<'_> {
+    /// rustc reads a relative path in the workspace's root or in the package's, and for dependents in
+    /// theirs: above the build directory, in most cases.
+    fn judge(&self, search: &LinkSearch) -> Result<(), Refusal> {
+        let path = search.path.as_path();
+        let bases = [self.package].into_iter().chain(self.workspace);
+        let bases = bases.chain(self.build_dir.ancestors().skip(1));
+        if path.is_absolute() {
+            return self.judge_at(path, search.crates);
+        }
+        if self.workspace.is_none() && path.components().any(|part| part == Component::ParentDir) {
+            return Err(Refusal::Upwards);
+        }
+        bases.map(|base| base.join(path)).try_for_each(|path| self.judge_at(&path, search.crates))
+    }
+
+    fn judge_at(&self, path: &Path, crates: bool) -> Result<(), Refusal> {
+        let directory = lead(path);
+        if self.out_dirs.iter().any(|out_dir| directory.starts_with(out_dir)) {
+            find_stand_in(&directory, 0)?;
+        } else if let Ok(within) = directory.strip_prefix(self.build_dir) {
+            // Beside them is only what Cargo has compiled.
+            let is_unit = within.components().take(3).any(|name| name.as_os_str() == "build");
+            return if is_unit { Err(Refusal::Foreign) } else { Ok(()) };
+        } else if !directory.starts_with(self.package) {
+            return Ok(());
+        }
+        if crates {
+            for name in names_in(&directory)? {
+                if is_macro(&directory.join(&name)) {
+                    return Err(Refusal::Macro(name.to_string_lossy().into_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a path leads, as far as it leads anywhere.
+fn lead(path: &Path) -> PathBuf {
+    for there in path.ancestors() {
+        if let (Ok(directory), Ok(rest)) = (fs::canonicalize(there), path.strip_prefix(there)) {
+            return directory.join(rest);
+        }
+    }
+    path.to_owned()
 }
 
 /// The C runtime and the libraries of the compilers' programs: beginnings of names by which every
@@ -194,26 +255,12 @@ const CAPABILITIES: &[&str] = &[
 /// No deeper, counted in directories.
 const DEEPEST: usize = 4;
 
-fn look_into(directory: &Path, is_built: bool, crates: bool) -> Result<(), Refusal> {
-    if is_built {
-        find_stand_in(directory, 0)?;
-    }
-    if crates {
-        for name in names_in(directory)? {
-            if is_macro(&directory.join(&name)) {
-                return Err(Refusal::Macro(name.to_string_lossy().into_owned()));
-            }
-        }
-    }
-    Ok(())
-}
-
 fn names_in(directory: &Path) -> Result<Vec<OsString>, Refusal> {
     match fs::read_dir(directory) {
         Ok(entries) => entries
             .map(|entry| entry.map(|entry| entry.file_name()).map_err(|_| Refusal::Unlistable))
             .collect(),
-        // Nobody finds anything in what is no directory.
+        // Nobody finds anything in what is no directory, or not there.
         Err(_) if !directory.is_dir() => Ok(Vec::new()),
         Err(_) => Err(Refusal::Unlistable),
     }
@@ -337,41 +384,71 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_judged_by_what_they_hold() {
+    fn directories_are_judged_by_where_they_are_and_what_they_hold() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
-        let (package, built) = (root.join("package"), root.join("target"));
+        let out = root.join("target/debug/build/p-1/out");
+        let places = Places {
+            package: &root.join("package"),
+            workspace: Some(&root),
+            build_dir: &root.join("target"),
+            out_dirs: std::slice::from_ref(&out),
+        };
         let of = |value: &str| {
             let mut searched = Searched::default();
             searched.note(LinkSearch::parse(value).unwrap()).unwrap();
-            searched.judge(&package, &built)
+            searched.judge(&places).pop().map(|(path, refusal)| {
+                assert!(value.ends_with(path.to_str().unwrap()));
+                refusal
+            })
         };
-        for directory in ["package/lib", "target/out", "elsewhere"] {
+        let directories =
+            ["package/lib", "target/debug/build/p-1/out/lib", "target/debug/deps", "own"];
+        for directory in directories {
             fs::create_dir_all(root.join(directory)).unwrap();
             let mut text = vec![b'x'; 65_530];
             fs::write(root.join(directory).join("libfoo.so"), &text).unwrap();
-            assert_eq!(of(&format!("../{directory}")), []);
+            assert_eq!(of(directory), None);
             // Over the border of two pieces.
             text.extend_from_slice(b"__rustc_proc_macro_decls_0__");
             fs::write(root.join(directory).join("libfoo.so"), text).unwrap();
         }
-        assert_eq!(of("missing"), []);
-        assert_eq!(of("../elsewhere"), []);
-        let expected = |refusal: Refusal| vec![(PathBuf::from("lib"), refusal)];
-        assert_eq!(of("lib"), expected(Refusal::Macro("libfoo.so".to_owned())));
-        assert_eq!(of("native=lib"), []);
-        std::os::unix::fs::symlink("../target/out", package.join("link")).unwrap();
-        assert_eq!(of("all=link").len(), 1);
-        assert_eq!(of("native=link"), []);
-        for directory in ["package/lib", "target/out", "elsewhere"] {
+        let planted = Some(Refusal::Macro("libfoo.so".to_owned()));
+        let built = out.join("lib").to_str().unwrap().to_owned();
+        for value in
+            ["package/lib", "lib", &built, directories[1], "../target/debug/build/p-1/out/lib"]
+        {
+            assert_eq!(of(value), planted, "{value}");
+            assert_eq!(of(&format!("native={value}")), None, "{value}");
+        }
+        for value in ["own", "target/debug/deps", "missing", "/usr/lib"] {
+            assert_eq!(of(value), None, "{value}");
+        }
+        std::os::unix::fs::symlink(&out, root.join("package/link")).unwrap();
+        assert_eq!(of("all=link/lib"), planted);
+
+        for other in ["target/debug/build/q-1/out", "target/x/debug/build/q/1/out/lib"] {
+            assert_eq!(of(&format!("native={other}")), Some(Refusal::Foreign), "{other}");
+        }
+        // A package that is its workspace's only one.
+        let alone = Places { package: &root, ..places };
+        let mut searched = Searched::default();
+        searched.note(LinkSearch::parse("target/debug/deps").unwrap()).unwrap();
+        assert_eq!(searched.judge(&alone), []);
+        let outside = Places { workspace: None, ..places };
+        let mut searched = Searched::default();
+        searched.note(LinkSearch::parse("native=../x").unwrap()).unwrap();
+        assert_eq!(searched.judge(&outside)[0].1, Refusal::Upwards);
+
+        for directory in directories {
             fs::write(root.join(directory).join("libc.so"), "GROUP ( evil.a )").unwrap();
         }
-        assert_eq!(of("native=link")[0].1, Refusal::StandsIn("libc.so".to_owned()));
-        assert_eq!(of("native=lib"), []);
-        fs::remove_file(built.join("out/libc.so")).unwrap();
-        assert_eq!(of("native=link"), []);
-        fs::create_dir_all(built.join("out/glibc-hwcaps/x86-64-v2")).unwrap();
-        fs::write(built.join("out/glibc-hwcaps/x86-64-v2/libc.so.6"), "").unwrap();
-        assert_eq!(of("native=link")[0].1, Refusal::StandsIn("libc.so.6".to_owned()));
+        let stands_in = |name: &str| Some(Refusal::StandsIn(name.to_owned()));
+        assert_eq!(of("native=link/lib"), stands_in("libc.so"));
+        assert_eq!(of("native=lib"), None);
+        fs::create_dir_all(out.join("glibc-hwcaps/x86-64-v2")).unwrap();
+        assert_eq!(of("native=link"), None);
+        fs::write(out.join("glibc-hwcaps/x86-64-v2/libc.so.6"), "").unwrap();
+        assert_eq!(of("native=link"), stands_in("libc.so.6"));
     }
 }

@@ -171,7 +171,8 @@ proptest! {
         let group = format!("-Wl,{}", words.join(","));
         if decide(&group).is_ok() {
             for word in words.iter().filter(|word| word.starts_with(['-', '@'])) {
-                prop_assert_eq!(decide(&format!("-Wl,{}", word)), Ok(()));
+                let alone = format!("-Wl,{word}");
+                prop_assert_eq!(decide(&alone), Ok(()));
             }
         }
     }
