@@ -21,12 +21,14 @@ use crate::instruction::Instruction;
 use crate::jail::{self, Plan};
 use crate::launcher::{self, Trailer};
 use crate::output;
+use crate::planted;
 use crate::policy::allowing::allowing;
 use crate::policy::document::OnDenial;
-use crate::policy::instructions::Decision;
+use crate::policy::instructions::{Decision, Judge};
+use crate::policy::link_search::{Places, Searched};
 use crate::policy::placeholders::Placeholders;
 use crate::policy::resolve::{self, Private};
-use crate::policy::{Grants, Layers, Limit, Policy, instructions, layers};
+use crate::policy::{Grants, Layers, Limit, Policy, Right, layers};
 use crate::preload::{self, Preload};
 use crate::private_dir::{self, PrivateDir};
 use crate::process::Exit;
@@ -161,11 +163,18 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let start = start_of(&unit, environment.as_ref().unwrap_or(&grants.environment))?;
 
     let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
-    let judge = |instruction: &Instruction| match instructions::judge(instruction, is_withheld) {
-        Decision::Withhold(_) if grants.allows(instruction) => Decision::Relay,
-        decision => decision,
+    let may_read = |path: &Path| {
+        grants.covers(Right::Read, &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
     };
-    let mut relay = Relay::new(BufWriter::with_capacity(64 * 1024, io::stdout()), judge);
+    let searched = Searched::default();
+    let mut judge = Judge { is_withheld: &is_withheld, may_read: &may_read, searched };
+    let mut relay = Relay::new(
+        BufWriter::with_capacity(64 * 1024, io::stdout()),
+        |instruction: &Instruction| match judge.judge(instruction) {
+            Decision::Withhold(_) if grants.allows(&instruction.to_string()) => Decision::Relay,
+            decision => decision,
+        },
+    );
     let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
     let observed = record::space_for(&record)?;
     let started = SystemTime::now();
@@ -182,12 +191,27 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     if let Report::Ended { unwritten: Some(why), .. } = &report {
         return Err(record::Error::unwritten(&record, why).into());
     }
-    let relayed = relay.finish()?;
+    let mut relayed = relay.finish()?;
+    let mut out_dirs = unit.dependency_outputs();
+    out_dirs.push(unit.out_dir.clone());
+    let held = judge.searched.judge(&Places {
+        package: &unit.manifest_dir,
+        workspace: unit.workspace.as_deref(),
+        build_dir: unit.build_dir().root(),
+        out_dirs: &out_dirs,
+    });
+    let held = held.into_iter().map(|(path, refusal)| Withheld {
+        line: format!("cargo::rustc-link-search={}", path.display()),
+        reason: refusal.to_string(),
+        fatal: true,
+    });
+    relayed.withheld.extend(held.filter(|withheld| !grants.allows(&withheld.line)));
     drop((tmp, home, preload));
 
     let exit = Exit::from(status);
     let (outputs, outputs_dropped) = output::all_in(&unit.out_dir);
-    let findings = findings(exceeded, &report, &grants);
+    let mut findings = findings(exceeded, &report, &grants);
+    findings.extend(planted::links_in(&unit.out_dir, &grants));
     let parts = Parts {
         unit: &unit,
         grants: &grants,

@@ -13,6 +13,7 @@
 //!   [`network`]: what they observe
 //! - [`preload`]: the library that tells which environment variables are asked for
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
+//! - [`terminal`]: what steers a terminal, made visible; [`planted`]: links that lead out of `OUT_DIR`
 //! - [`watchdog`]: what a script uses, against its limits; [`finding`]: what a person should hear of;
 //!   [`mod@output`]: what it leaves
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
@@ -39,6 +40,7 @@ pub mod launcher;
 pub mod network;
 pub mod orphans;
 pub mod output;
+pub mod planted;
 pub mod policies;
 pub mod policy;
 pub mod preload;
@@ -53,6 +55,7 @@ pub mod show;
 pub mod stored;
 pub mod supervise;
 pub mod sys;
+pub mod terminal;
 pub mod tokens;
 pub mod unit;
 pub mod warden;

@@ -10,6 +10,8 @@ pub mod grants;
 pub mod instructions;
 pub mod layers;
 pub mod limits;
+pub mod link_arguments;
+pub mod link_search;
 pub mod merge;
 pub mod pattern;
 pub mod placeholders;

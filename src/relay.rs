@@ -1,14 +1,16 @@
 //! The relay: a script's standard output on its way to Cargo, line by line.
 //!
 //! What Cargo would take for an instruction is parsed, judged and written out again from its typed
-//! value; every other line passes through as it is. Memory is bounded: a plain line is never kept,
+//! value, a message without control characters; every other line passes through as it is, but for escape
+//! sequences that steer a terminal (see [`terminal`]). Memory is bounded: a plain line is never kept,
 //! an instruction only up to [`LONGEST_INSTRUCTION`].
 
 use std::io::{self, Write};
 
 use crate::access::printable;
-use crate::instruction::{self, Instruction, InvalidInstruction, Line};
+use crate::instruction::{self, Instruction, InvalidInstruction, Kind, Line};
 use crate::policy::instructions::Decision;
+use crate::terminal::{self, Filter};
 
 /// No instruction is longer, in bytes. Cargo knows no limit, but each value becomes an argument or
 /// a variable, of which the kernel takes 128 KiB (execve(2), `MAX_ARG_STRLEN`).
@@ -70,6 +72,8 @@ pub struct Relay<W, J> {
     pending: Vec<u8>,
     /// Inside a line that is not an instruction.
     passing: bool,
+    /// Where such lines go.
+    filter: Filter,
     relayed: Relayed,
 }
 
@@ -105,7 +109,14 @@ fn beginning(line: &[u8]) -> Beginning {
 impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
     /// A relay that writes to `out`.
     pub fn new(out: W, judge: J) -> Self {
-        Self { out, judge, pending: Vec::new(), passing: false, relayed: Relayed::default() }
+        Self {
+            out,
+            judge,
+            pending: Vec::new(),
+            passing: false,
+            filter: Filter::default(),
+            relayed: Relayed::default(),
+        }
     }
 
     /// Takes the next piece of output, of any length.
@@ -116,7 +127,7 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             let ends = part.ends_with(b"\n");
             if self.passing {
-                self.out.write_all(part).map_err(Error::Write)?;
+                self.filter.write(&mut self.out, part).map_err(Error::Write)?;
                 self.passing = !ends;
                 continue;
             }
@@ -125,7 +136,7 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
                 self.pending.pop();
                 self.end_line(true)?;
             } else if beginning(&self.pending) == Beginning::Plain {
-                self.out.write_all(&self.pending).map_err(Error::Write)?;
+                self.filter.write(&mut self.out, &self.pending).map_err(Error::Write)?;
                 self.pending.clear();
                 self.passing = true;
             } else if self.pending.len() > LONGEST_INSTRUCTION {
@@ -143,6 +154,7 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
         if !self.pending.is_empty() {
             self.end_line(false)?;
         }
+        self.filter.end(&mut self.out).map_err(Error::Write)?;
         self.out.flush().map_err(Error::Write)?;
         Ok(self.relayed)
     }
@@ -155,13 +167,14 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
         let line = std::mem::take(&mut self.pending);
         match instruction::parse(&line) {
             Line::Plain => {
-                self.out.write_all(&line).map_err(Error::Write)?;
-                if newline {
-                    self.out.write_all(b"\n").map_err(Error::Write)?;
+                let end: &[u8] = if newline { b"\n" } else { b"" };
+                for part in [&line, end] {
+                    self.filter.write(&mut self.out, part).map_err(Error::Write)?;
                 }
             }
             Line::Instruction(instruction) => match (self.judge)(&instruction) {
                 Decision::Relay => {
+                    let instruction = shown(instruction);
                     writeln!(self.out, "{instruction}").map_err(Error::Write)?;
                     self.relayed.count += 1;
                     if self.relayed.instructions.len() < KEPT {
@@ -169,7 +182,9 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
                     }
                 }
                 Decision::Omit(reason) => self.withhold(instruction.to_string(), reason, false),
-                Decision::Withhold(reason) => self.withhold(instruction.to_string(), reason, true),
+                Decision::Withhold(reason) => {
+                    self.withhold(instruction.to_string(), &reason, true);
+                }
             },
             // Cargo would refuse the whole output. A later Cargo may know the key and act on what
             // nobody judged, so it does not get the line.
@@ -187,6 +202,22 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
             self.relayed.withheld.push(Withheld { line, reason: reason.to_owned(), fatal });
         }
     }
+}
+
+/// A message that steers no terminal; any other instruction as it is.
+fn shown(instruction: Instruction) -> Instruction {
+    let kind = match instruction.kind() {
+        Kind::Warning { text, at_line_start } => {
+            Kind::Warning { text: terminal::visible(text).into(), at_line_start: *at_line_start }
+        }
+        Kind::Error { text, at_line_start } => {
+            Kind::Error { text: terminal::visible(text).into(), at_line_start: *at_line_start }
+        }
+        _ => return instruction,
+    };
+    let syntax = instruction.syntax();
+    Instruction::new(syntax, kind)
+        .expect("a message that is shorter by its control characters is one")
 }
 
 #[cfg(test)]
@@ -252,9 +283,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_steers_the_terminal() {
+        let text =
+            b"\x1b]52;x\n  cargo:warning=\x1b[31m\ta\rb\ncargo::error=\x9b\x1b\nx\x1b[31m\x1b[2";
+        let expected = b"\\u{1b}]52;x\n cargo:warning=\\u{1b}[31m\ta\\rb\n\
+                         cargo::error=\xef\xbf\xbd\\u{1b}\nx\x1b[31m\\u{1b}[2";
+        assert_eq!(relay(&[text]).0, expected);
+        for at in 0..text.len() {
+            assert_eq!(relay(&[&text[..at], &text[at..]]).0, expected, "split at {at}");
+        }
+    }
+
+    #[test]
     fn withheld_instructions_do_not_reach_cargo() {
         let mut out = Vec::new();
-        let mut relay = Relay::new(&mut out, |_: &Instruction| Decision::Withhold("because"));
+        let mut relay =
+            Relay::new(&mut out, |_: &Instruction| Decision::Withhold("because".into()));
         relay.feed(b"cargo::rustc-cfg=\x1b]52;x\nplain\n").unwrap();
         let relayed = relay.finish().unwrap();
         assert_eq!(out, b"plain\n");

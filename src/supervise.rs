@@ -6,7 +6,7 @@
 //! script is left, so Cargo never waits for a pipe that a survivor holds.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -28,6 +28,7 @@ use crate::orphans;
 use crate::policy::{Grants, Limit};
 use crate::relay;
 use crate::sys::{self, Fork};
+use crate::terminal::Filter;
 use crate::tokens::Tokens;
 use crate::unit::Jobserver;
 use crate::warden::{self, Channels, Report};
@@ -250,6 +251,7 @@ impl Streams {
     ) -> Result<(Vec<u8>, Option<Limit>), Error> {
         let mut report = Vec::new();
         let mut exceeded = None;
+        let mut errors = Filter::default();
         let mut failure: Option<Error> = None;
         let mut buffer = vec![0; 64 * 1024];
         let mut pipes = [self.output, self.errors, self.report].map(|pipe| Some(File::from(pipe)));
@@ -292,7 +294,7 @@ impl Streams {
                     }
                     _ if failure.is_some() || exceeded.is_some() => Ok(()),
                     OUTPUT => relay(piece).map_err(Error::from),
-                    _ => io::stderr().write_all(piece).map_err(Error::StandardError),
+                    _ => errors.write(&mut io::stderr(), piece).map_err(Error::StandardError),
                 };
                 if let Err(error) = result {
                     failure.get_or_insert(error);
@@ -301,6 +303,9 @@ impl Streams {
             if failure.is_some() || exceeded.is_some() {
                 self.lifeline.let_go();
             }
+        }
+        if let Err(error) = errors.end(&mut io::stderr()) {
+            failure.get_or_insert(Error::StandardError(error));
         }
         failure.map_or(Ok((report, exceeded)), Err)
     }

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::document::{Place, Unnamed};
 use super::{Policy, pattern};
-use crate::instruction::Instruction;
 use crate::unit::Unit;
 
 /// What a grant lets a script do with a path and everything below it.
@@ -67,13 +66,12 @@ impl Grants {
 
     /// Whether a rule lets an instruction pass that would be withheld.
     #[must_use]
-    pub fn allows(&self, instruction: &Instruction) -> bool {
-        let text = instruction.to_string();
+    pub fn allows(&self, instruction: &str) -> bool {
         let key_and_value = |text: &'_ str| {
             let rest = text.strip_prefix("cargo::").or_else(|| text.strip_prefix("cargo:"));
             rest.unwrap_or(text).as_bytes().to_vec()
         };
-        let text = key_and_value(text.trim_start());
+        let text = key_and_value(instruction.trim_start());
         let rules = &self.policy.instructions;
         rules.iter().any(|rule| pattern::matches_exactly(&key_and_value(&rule.text), &text))
     }

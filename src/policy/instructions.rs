@@ -1,11 +1,27 @@
 //! Which instructions are relayed to Cargo, and which would run code outside the jail.
 //!
-//! Each refusal below was seen to work as an attack under plain Cargo: a loader or tool variable in
-//! rustc's environment, an argument file in one of rustc's arguments, a link argument that makes the
-//! linker driver load or execute something. Nothing here depends on the policy document.
+//! Each refusal was seen to work as an attack under plain Cargo (`tests/instructions.rs`): a loader or
+//! tool variable in rustc's environment, an argument file in one of rustc's arguments, a link argument
+//! that makes the linker driver load or execute something, a directory in which rustc or a loader
+//! finds something to execute.
+//!
+//! What is not withheld, because nothing tells it from what packages need:
+//!
+//! - `metadata` whatever it says. It becomes `DEP_*` in the environment of dependents' scripts, and one
+//!   that executes a program or includes a header named there does so in its own jail. What it
+//!   compiles goes into the user's program, as the package's own code does.
+//! - Variables of any other name. A program that reads one as the name of what it executes, be it a wrapper
+//!   of rustc or a procedural macro of the same package, is not known here.
+//! - Code that is linked into the user's program, and so runs in `cargo run` and `cargo test`, where
+//!   no jail is: by `rustc-link-lib`, by an object or a linker script as an argument.
+
+use std::borrow::Cow;
+use std::fmt::Display;
 
 use crate::instruction::{Instruction, Kind, LinkFlag};
-use crate::policy::pattern;
+use crate::policy::link_search::{LinkSearch, Searched};
+use crate::policy::{link_arguments, link_search, pattern};
+use crate::terminal;
 
 /// What becomes of one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +31,17 @@ pub enum Decision {
     /// It is left out, and the unit goes on.
     Omit(&'static str),
     /// It is left out, and the unit fails.
-    Withhold(&'static str),
+    Withhold(Cow<'static, str>),
+}
+
+/// Judges the instructions of one script.
+pub struct Judge<'a> {
+    /// Tells whether a variable of this name was kept from the script.
+    pub is_withheld: &'a dyn Fn(&str) -> bool,
+    /// Tells whether the script may read what an absolute path leads to.
+    pub may_read: link_arguments::MayRead<'a>,
+    /// The directories that were relayed so far, to be judged when the script has ended.
+    pub searched: Searched,
 }
 
 /// Variables that make rustc, a wrapper, the linker driver or a tool that these start load or
@@ -52,7 +78,7 @@ const STEERING_VARIABLES: &[&str] = &[
     "RUSTC_WRAPPER",
     "RUSTC_WORKSPACE_WRAPPER",
     "RUSTC_LINKER",
-    "RUSTC_LOG",
+    "RUSTC_LOG*",
     "RUSTC_ICE",
     "RUSTUP_*",
     "RUST_TARGET_PATH",
@@ -75,121 +101,112 @@ const STEERING_VARIABLES: &[&str] = &[
     "DEPENDENCIES_OUTPUT",
     "SUNPRO_DEPENDENCIES",
     "CLIPPY_*",
+    "MIRI_*",
+    "MAKE",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "GNUMAKEFLAGS",
+    "CARGO_MAKEFLAGS",
+    "MOLD_*",
+    "WILD_*",
+    "ZIG_*_DIR",
+    "ZIG_LIBC",
+    "EM_*",
+    "EMCC_*",
+    "DEVELOPER_DIR",
+    "SDKROOT",
+    "OPENSSL_CONF",
+    "OPENSSL_ENGINES",
+    "OPENSSL_MODULES",
+    "MALLOC_CONF",
+    "LLVM_PROFILE_FILE",
+    "CC_LOG_DIAGNOSTICS_FILE",
+    "CC_PRINT_*",
     "__CARGO_*",
 ];
 
-const CONTROL: &str = "a control character in it separates arguments in the file by which rustc hands \
-                       long command lines to the linker driver";
-
+const STEERING: &str =
+    "the variable steers the loader, the compiler or the linker, which run outside the jail";
 const ARGUMENT_FILE: &str = "a value that begins with `@` becomes an argument file of rustc or of \
                              the linker, which can name a linker of the script's choosing";
+const TERMINAL: &str = "an escape sequence in it steers the terminal on which Cargo shows it";
+const NO_LIBRARY: &str = "it is not `[KIND[:MODIFIERS]=]NAME` with a kind that rustc links and a name that \
+                          no linker takes for an option";
 
-/// Judges one instruction. `is_withheld` tells whether a variable was kept from the script.
-#[must_use]
-pub fn judge(instruction: &Instruction, is_withheld: impl Fn(&str) -> bool) -> Decision {
-    match instruction.kind() {
-        Kind::Cfg(value) | Kind::CheckCfg(value) if value.starts_with('@') => {
-            Decision::Withhold(ARGUMENT_FILE)
+fn withhold(reason: &dyn Display) -> Decision {
+    Decision::Withhold(Cow::Owned(reason.to_string()))
+}
+
+impl Judge<'_> {
+    /// Judges one instruction.
+    #[must_use]
+    pub fn judge(&mut self, instruction: &Instruction) -> Decision {
+        let kind = instruction.kind();
+        // Messages are shown with what would steer the terminal made visible.
+        let is_message = matches!(kind, Kind::Warning { .. } | Kind::Error { .. });
+        if !is_message && terminal::steers(&instruction.value()) {
+            return Decision::Withhold(TERMINAL.into());
         }
-        Kind::LinkLib(value) | Kind::LinkSearch(value) => flag_value(value),
-        Kind::Flags(flags) => flags
-            .iter()
-            .map(|flag| match flag {
-                LinkFlag::Lib(value) | LinkFlag::Search(value) => flag_value(value),
-            })
-            .find(|decision| *decision != Decision::Relay)
-            .unwrap_or(Decision::Relay),
-        Kind::LinkArg(arg)
-        | Kind::LinkArgBins(arg)
-        | Kind::LinkArgTests(arg)
-        | Kind::LinkArgExamples(arg)
-        | Kind::LinkArgBenches(arg)
-        | Kind::LinkArgBin { arg, .. }
-        | Kind::LinkArgCdylib { arg, .. } => link_argument(arg),
-        Kind::Env { name, .. } if is_steering(name) => Decision::Withhold(
-            "the variable steers the loader, the compiler or the linker, which run outside the jail",
-        ),
-        // Cargo would write the variable's value in clear into `target/`.
-        Kind::RerunIfEnvChanged(name) if is_withheld(name) => {
-            Decision::Omit("the variable is kept from build scripts")
+        match kind {
+            Kind::Cfg(value) | Kind::CheckCfg(value) if value.starts_with('@') => {
+                Decision::Withhold(ARGUMENT_FILE.into())
+            }
+            Kind::LinkLib(value) => link_library(value),
+            Kind::LinkSearch(value) => self.link_search(value),
+            Kind::Flags(flags) => flags
+                .iter()
+                .map(|flag| match flag {
+                    LinkFlag::Lib(value) => link_library(value),
+                    LinkFlag::Search(value) => self.link_search(value),
+                })
+                .find(|decision| *decision != Decision::Relay)
+                .unwrap_or(Decision::Relay),
+            Kind::LinkArg(arg)
+            | Kind::LinkArgBins(arg)
+            | Kind::LinkArgTests(arg)
+            | Kind::LinkArgExamples(arg)
+            | Kind::LinkArgBenches(arg)
+            | Kind::LinkArgBin { arg, .. }
+            | Kind::LinkArgCdylib { arg, .. } => link_arguments::judge(arg, self.may_read)
+                .map_or_else(|refusal| withhold(&refusal), |()| Decision::Relay),
+            Kind::Env { name, .. } if is_steering(name) => Decision::Withhold(STEERING.into()),
+            // Cargo would write the variable's value in clear into `target/`.
+            Kind::RerunIfEnvChanged(name) if (self.is_withheld)(name) => {
+                Decision::Omit("the variable is kept from build scripts")
+            }
+            _ => Decision::Relay,
         }
-        _ => Decision::Relay,
+    }
+
+    fn link_search(&mut self, value: &str) -> Decision {
+        LinkSearch::parse(value)
+            .and_then(|search| self.searched.note(search))
+            .map_or_else(|refusal| withhold(&refusal), |()| Decision::Relay)
+    }
+}
+
+/// A value of `-l` (rustc book, "Command-line arguments"); the linker gets `-lNAME` or, for Windows, the
+/// name alone. The kind `link-arg` is an argument to the linker.
+fn link_library(value: &str) -> Decision {
+    if value.chars().any(char::is_control) {
+        return withhold(&link_search::Refusal::Separator);
+    }
+    let (kind, name) = value.split_once('=').unwrap_or(("dylib", value));
+    if value.starts_with('@') || name.starts_with('@') {
+        return Decision::Withhold(ARGUMENT_FILE.into());
+    }
+    let kind = kind.split_once(':').map_or(kind, |(kind, _modifiers)| kind);
+    let is_linked =
+        ["static", "static-nobundle", "dylib", "framework", "raw-dylib"].contains(&kind);
+    if is_linked && !name.starts_with('-') {
+        Decision::Relay
+    } else {
+        Decision::Withhold(NO_LIBRARY.into())
     }
 }
 
 fn is_steering(name: &str) -> bool {
     STEERING_VARIABLES.iter().any(|steering| pattern::matches(steering.as_bytes(), name.as_bytes()))
-}
-
-/// A value of `-l` or `-L`: rustc hands what follows `KIND=` on to the linker.
-fn flag_value(value: &str) -> Decision {
-    if value.chars().any(char::is_control) {
-        return Decision::Withhold(CONTROL);
-    }
-    let bare = value.split_once('=').map_or(value, |(_, bare)| bare);
-    if value.starts_with('@') || bare.starts_with('@') {
-        Decision::Withhold(ARGUMENT_FILE)
-    } else {
-        Decision::Relay
-    }
-}
-
-/// Options of gcc, clang and the linkers that load code or execute a program, without their dashes.
-const LOADING_OPTIONS: &[&str] = &[
-    "B",
-    "prefix",
-    "fcompare-debug",
-    "load",
-    "mllvm",
-    "fuse-ld",
-    "specs",
-    "wrapper",
-    "fplugin",
-    "fpass-plugin",
-    "plugin",
-    "load-pass-plugin",
-    "lto-plugin",
-    "ld-path",
-    "gcc-toolchain",
-    "config",
-];
-
-/// A link argument, in any of the disguises in which a linker driver takes it: alone, after `-Wl,`
-/// or `-Xlinker`, joined by commas or by `=`.
-fn link_argument(argument: &str) -> Decision {
-    if argument.chars().any(char::is_control) {
-        return Decision::Withhold(CONTROL);
-    }
-    let words = argument
-        .strip_prefix("-Wl,")
-        .or_else(|| argument.strip_prefix("-Xlinker="))
-        .or_else(|| argument.strip_prefix("-Xlinker"))
-        .unwrap_or(argument);
-    for word in words.split([',', ' ']) {
-        if word.starts_with('@') {
-            return Decision::Withhold(ARGUMENT_FILE);
-        }
-        let Some(option) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
-            continue;
-        };
-        let name = option.split_once('=').map_or(option, |(name, _)| name);
-        let loads = LOADING_OPTIONS.contains(&name)
-            // `-B` takes its directory joined; `-Bstatic` and its kin are the linker's own.
-            || (option.starts_with('B')
-                && !["Bstatic", "Bdynamic", "Bsymbolic", "Bsymbolic-functions", "Bgroup", "Bno-symbolic"]
-                    .contains(&option))
-            || option.starts_with("mllvm") && option.contains("load")
-            // These write a file of any name.
-            || ["o", "output", "Map", "dependency-file", "time"].contains(&name)
-            || (option.starts_with('o') && word.len() > 2 && option.as_bytes()[1] == b'/');
-        if loads {
-            return Decision::Withhold(
-                "the option makes the linker driver load code, execute a program or write a file \
-                 outside the jail",
-            );
-        }
-    }
-    Decision::Relay
 }
 
 #[cfg(test)]
@@ -201,7 +218,12 @@ mod tests {
         let Line::Instruction(instruction) = parse(line.as_bytes()) else {
             panic!("{line} is not an instruction");
         };
-        judge(&instruction, |name| name == "GITHUB_TOKEN")
+        let mut judge = Judge {
+            is_withheld: &|name| name == "GITHUB_TOKEN",
+            may_read: &|path| path.starts_with("/p"),
+            searched: Searched::default(),
+        };
+        judge.judge(&instruction)
     }
 
     #[test]
@@ -225,18 +247,26 @@ mod tests {
             "cargo::rustc-link-arg-bins=-fuse-ld=/x",
             "cargo::rustc-link-arg-cdylib=-specs=/x",
             "cargo::rustc-cdylib-link-arg=--specs=/x",
-            "cargo::rustc-link-arg=-fplugin=/x.so",
-            "cargo::rustc-link-arg=-Wl,-plugin,/x.so",
-            "cargo::rustc-link-arg=-Wl,--plugin=/x.so",
-            "cargo::rustc-link-arg=-Wl,-z,now,@/x",
-            "cargo::rustc-link-arg=--prefix=/x",
-            "cargo::rustc-link-arg=-Wl,-mllvm,-load=/x.so",
-            "cargo::rustc-link-arg=-Wl,-Map=/x",
-            "cargo::rustc-link-arg=-o",
-            "cargo::rustc-link-arg=-o/x",
-            "cargo::rustc-link-arg=-fcompare-debug=-fplugin=/x.so",
             "cargo::rustc-link-arg=-lz\t-specs=/x",
             "cargo::rustc-link-search=native=/x\t-specs=/x",
+            "cargo::rustc-link-search=-Bx",
+            "cargo::rustc-link-lib=z\t-specs=/x",
+            "cargo::rustc-link-lib=-specs=/x",
+            "cargo::rustc-link-lib=link-arg=-wrapper",
+            "cargo::rustc-link-lib=link-arg:+verbatim=-wrapper",
+            "cargo::rustc-link-lib=dylib:+verbatim=@x",
+            "cargo::rustc-flags=-l z -L /x -llink-arg=-wrapper",
+            "cargo::rustc-link-arg-tests=-wrapper",
+            "cargo::rustc-link-arg-benches=-wrapper",
+            "cargo::rustc-link-arg-examples=-wrapper",
+            "cargo::rustc-link-arg-bin=x=-wrapper",
+            "cargo::rustc-link-arg-bin=\u{1b}]52;x\u{7}=-lz",
+            "cargo::rustc-env=A=\u{1b}]52;x\u{7}",
+            "cargo::rustc-env=A\u{9b}2J=",
+            "cargo::metadata=A\u{9b}2J=",
+            "cargo:\u{1b}[2J=x",
+            "cargo::rustc-env=MAKE=/x",
+            "cargo::rustc-env=RUSTC_LOG_OUTPUT_TARGET=/x",
             "cargo::rustc-env=CLIPPY_ARGS=-Clinker=/x",
             "cargo::rustc-env=GCC_COMPARE_DEBUG=-fplugin=/x.so",
             "cargo::rustc-env=DEPENDENCIES_OUTPUT=/x",
@@ -249,11 +279,13 @@ mod tests {
     fn what_packages_need_is_relayed() {
         for line in [
             "cargo::rustc-link-arg=-Wl,-z,relro,-z,now",
-            "cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib",
-            "cargo::rustc-link-arg=-Wl,--version-script=/p/exports.map",
-            "cargo::rustc-link-arg=-Tlink.x",
-            "cargo::rustc-link-arg=-Bstatic",
-            "cargo::rustc-link-arg=-nostartfiles",
+            "cargo::rustc-link-arg-bins=-T/p/link.x",
+            "cargo::rustc-link-lib=z",
+            "cargo::rustc-link-lib=:libz.so.1",
+            "cargo::rustc-link-lib=static:-bundle,+whole-archive=z",
+            "cargo::rustc-link-lib=framework=Security",
+            "cargo::rustc-env=COLOR=\u{1b}[31mred\u{1b}[0m",
+            "cargo::warning=\u{1b}]52;x",
             "cargo::rustc-link-lib=static=z",
             "cargo::rustc-link-search=native=/t/out",
             "cargo::rustc-flags=-l z -L /t/out",

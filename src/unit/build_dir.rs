@@ -53,6 +53,12 @@ impl BuildDir {
         Self { root: root.to_owned(), profile: profile.to_owned(), spellings }
     }
 
+    /// Its root, without symbolic links: scripts write below it.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The directories whose contents no rule about a larger directory grants: they hold other
     /// packages' outputs, and fingerprints with the values of variables.
     #[must_use]

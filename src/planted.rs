@@ -1,0 +1,146 @@
+//! Planted links: symbolic links that a script has left in `OUT_DIR` and that lead to where it may not
+//! read.
+//!
+//! The jail judges where a link leads when the script itself follows it. Others follow it without
+//! a jail: rustc (`include!`), an archiver, a person's `cp -L`. A link to what the script may
+//! read gives them nothing that it could not have copied. Links to missing files count as well, because
+//! one that writes to the link makes the file. Hard links to files outside the kernel refuses
+//! (`LANDLOCK_ACCESS_FS_REFER`).
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::access::printable;
+use crate::finding::Finding;
+use crate::policy::{Grants, Right};
+
+/// So many are told of.
+const TOLD: usize = 10;
+
+/// The links below `out_dir` that lead to what `grants` do not let a script read, as findings.
+#[must_use]
+pub fn links_in(out_dir: &Path, grants: &Grants) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    search(out_dir, out_dir, grants, &mut findings);
+    findings
+}
+
+fn search(root: &Path, directory: &Path, grants: &Grants, findings: &mut Vec<Finding>) {
+    // A directory that cannot be listed is nobody's way to anything.
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if findings.len() >= TOLD {
+            return;
+        }
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            search(root, &path, grants, findings);
+        } else if kind.is_symlink() {
+            let target = lead(&path, LONGEST_CHAIN);
+            let is_fine = target.as_ref().is_ok_and(|target| {
+                // The kernel's own links lead elsewhere for each process that follows them.
+                !target.starts_with("/proc") && grants.covers(Right::Read, target)
+            });
+            if !is_fine {
+                let shown = |path: &Path| printable(&path.to_string_lossy());
+                let link = shown(path.strip_prefix(root).unwrap_or(&path));
+                let to = target.map_or_else(
+                    |_| "nobody can tell where".into(),
+                    |to| format!("`{}`", shown(&to)),
+                );
+                findings.push(Finding {
+                    code: "planted-link".to_owned(),
+                    message: format!(
+                        "left the symbolic link `{link}` in OUT_DIR, which leads to {to}: it may not \
+                         read that, and whoever follows the link may"
+                    ),
+                    fatal: true,
+                });
+            }
+        }
+    }
+}
+
+/// As the kernel follows (`path_resolution(7)`).
+const LONGEST_CHAIN: usize = 40;
+
+/// Where a link leads, without symbolic links, whether anything is there or not.
+fn lead(link: &Path, chain: usize) -> io::Result<PathBuf> {
+    match fs::canonicalize(link) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    let chain = chain.checked_sub(1).ok_or(Errno::ELOOP)?;
+    let parent = link.parent().unwrap_or(Path::new("/"));
+    let target = parent.join(fs::read_link(link)?);
+    // As much of it as is there; the rest is names that somebody can make.
+    let mut missing = Vec::new();
+    let mut there = target.as_path();
+    loop {
+        if there.is_symlink() {
+            let mut leads = lead(there, chain)?;
+            leads.extend(missing.iter().rev());
+            return Ok(leads);
+        }
+        if let Ok(mut path) = fs::canonicalize(there) {
+            path.extend(missing.iter().rev());
+            return Ok(path);
+        }
+        match (there.components().next_back(), there.parent()) {
+            (Some(Component::Normal(name)), Some(parent)) => {
+                missing.push(name);
+                there = parent;
+            }
+            _ => return Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::policy::Grant;
+
+    #[test]
+    fn links_are_judged_by_where_they_lead() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let out = root.join("out");
+        fs::create_dir_all(out.join("deep")).unwrap();
+        fs::create_dir(root.join("package")).unwrap();
+        fs::write(root.join("secret"), "").unwrap();
+        let grant = |right, path: &str| Grant { right, path: root.join(path), place: None };
+        let proc = Grant { right: Right::Read, path: "/proc".into(), place: None };
+        let files = vec![grant(Right::Write, "out"), grant(Right::Read, "package"), proc];
+        let grants = Grants { files, ..Grants::default() };
+
+        for (link, to) in
+            [("inside", "deep"), ("deep/package", "../../package/x/y"), ("a", "b"), ("b", "c")]
+        {
+            symlink(to, out.join(link)).unwrap();
+        }
+        assert_eq!(links_in(&out, &grants), []);
+        for (link, to) in [
+            ("deep/secret", "../../secret"),
+            ("absolute", root.join("secret").to_str().unwrap()),
+            ("missing", "../nothing"),
+            ("far", "../nothing/far"),
+            ("chain", "missing/x"),
+            ("up", "nothing/../../secret"),
+            ("self", "self"),
+            ("proc", "/proc/self/environ"),
+        ] {
+            symlink(to, out.join(link)).unwrap();
+            let mut findings = links_in(&out, &grants);
+            assert!(findings.iter().all(|finding| finding.fatal));
+            findings.retain(|finding| finding.message.contains(&format!("link `{link}` ")));
+            assert_eq!(findings.len(), 1, "{link}");
+        }
+    }
+}
