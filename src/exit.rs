@@ -14,7 +14,7 @@ pub const UNJAILED: i32 = 3;
 pub const FAILED: i32 = 4;
 /// A launcher or shim could not do its part; the script did not run, or what it printed is void.
 pub const NOT_RUN: i32 = 125;
-/// The script printed an instruction that would run code outside the jail, came to a limit, or was denied
+/// The script printed an instruction that is withheld, left a planted link, came to a limit, or was denied
 /// what its policy does not forgive.
 pub const WITHHELD: i32 = 124;
 

@@ -64,7 +64,7 @@ const FLAGS: &[&str] = &[
     "static static-pie static-libgcc static-libstdc++ static-libasan static-libubsan \
      static-libgfortran shared-libgcc shared pie no-pie nopie rdynamic pthread nostartfiles \
      nostdlib nostdlib++ nodefaultlibs nolibc no_pie symbolic dynamiclib bundle coverage mwindows \
-     mconsole municode mthreads mdll m16 m32 m64 mx32 mthumb marm mrelax mno-relax msoft-float \
+     mconsole municode mthreads mdll m16 m32 m64 mx32 mthumb marm mrelax mno-relax mlongcalls msoft-float \
      mhard-float mbig-endian mlittle-endian mfix-cortex-m3-ldrd mrestrict-it fPIC fpic fPIE fpie \
      fopenmp fexceptions ffreestanding fstack-protector fstack-protector-strong \
      fstack-protector-all fvisibility-inlines-hidden fcommon ffunction-sections fdata-sections \
@@ -190,7 +190,7 @@ pub type MayRead<'a> = &'a dyn Fn(&Path) -> bool;
 /// # Errors
 /// Why it is withheld.
 pub fn judge(argument: &str, may_read: MayRead<'_>) -> Result<(), Refusal> {
-    if argument.chars().any(|letter| letter.is_control() || letter == '\'' || letter == '"') {
+    if argument.chars().any(char::is_control) || !quotes_are_harmless(argument) {
         return Err(Refusal::Separator);
     }
     let Some(words) = argument.strip_prefix("-Wl,") else {
@@ -208,6 +208,24 @@ pub fn judge(argument: &str, may_read: MayRead<'_>) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether a reader of an argument file finds the same argument. Quotes that are closed where they were
+/// opened join nothing, but they vanish, so what they may stand in must be harmless without them; link.exe
+/// needs them in one option.
+fn quotes_are_harmless(argument: &str) -> bool {
+    const QUOTED: &str = "/MANIFESTDEPENDENCY:";
+    let mut open = None;
+    for letter in argument.chars().filter(|letter| matches!(letter, '\'' | '"')) {
+        match open {
+            None => open = Some(letter),
+            Some(quote) if quote == letter => open = None,
+            Some(_) => {}
+        }
+    }
+    let start = argument.get(..QUOTED.len());
+    !argument.contains(['\'', '"'])
+        || open.is_none() && start.is_some_and(|start| start.eq_ignore_ascii_case(QUOTED))
 }
 
 /// Whether the next word is the value of this one, and names no file.

@@ -63,6 +63,10 @@ fn what_was_seen_to_run_code_is_withheld() {
         ("/OUT:/p/x", Refusal::Unreadable("/OUT:/p/x".to_owned())),
         ("-lz\t-specs=/x", Refusal::Separator),
         ("-Wl,-rpath,'", Refusal::Separator),
+        ("'-plugin'", Refusal::Separator),
+        ("-Wl,-z,now,\"-plugin\"", Refusal::Separator),
+        ("/MANIFESTDEPENDENCY:type='\"win32\"", Refusal::Separator),
+        ("-l/MANIFESTDEPENDENCY:'x'", Refusal::Separator),
         ("',-plugin,/x", Refusal::Separator),
         ("-lz\r", Refusal::Separator),
         ("-Bstatic", Refusal::Unlisted("-Bstatic".to_owned())),
@@ -119,6 +123,7 @@ fn what_packages_need_passes() {
     let withheld: Vec<&str> =
         words(HARMLESS).into_iter().filter(|argument| decide(argument).is_err()).collect();
     assert_eq!(withheld, [""; 0]);
+    assert_eq!(decide("/manifestdependency:type='win32' name='A.B' version='6.0.0.0'"), Ok(()));
 }
 
 /// Words to put between: they pass, in any order.
