@@ -522,13 +522,13 @@ fn help_is_ours_and_says_how_cargos_commands_are_run() {
     for arguments in [&["--help"][..], &["-h"], &[]] {
         let output = succeed(&mut project.brig(arguments));
         assert!(
-            stdout(&output).contains("cargo brig [+toolchain] <CARGO COMMAND>"),
+            stdout(&output).contains("cargo brig [--policy POLICY] [+toolchain] <CARGO COMMAND>"),
             "{arguments:?}"
         );
         assert_eq!(stderr(&output), "");
     }
     let output = succeed(&mut project.cargo(&["help", "brig"]));
-    assert!(stdout(&output).contains("cargo brig [+toolchain] <CARGO COMMAND>"));
+    assert!(stdout(&output).contains("cargo brig [--policy POLICY] [+toolchain] <CARGO COMMAND>"));
     let plain = project.cargo(&["build", "--help"]).output().unwrap();
     assert_eq!(plain, project.brig(&["build", "--help"]).output().unwrap());
 }
