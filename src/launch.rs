@@ -293,7 +293,10 @@ fn verdict(run: &Run, exit: Exit, on_denial: OnDenial) -> exit::Ending {
     for finding in &run.findings {
         describe(&mut text, &run.package, &finding.message);
     }
-    let is_ended = run.findings.iter().any(|finding| finding.fatal);
+    let fatal = || run.findings.iter().filter(|finding| finding.fatal);
+    // It did not end by itself.
+    let is_ended = fatal().any(|finding| finding.code.starts_with("limit-"));
+    let is_fatal = fatal().next().is_some();
     let is_denied = on_denial == OnDenial::Fail && !run.denials.is_empty();
     if failed || is_denied || !run.withheld.is_empty() {
         for denial in &run.denials {
@@ -309,7 +312,7 @@ fn verdict(run: &Run, exit: Exit, on_denial: OnDenial) -> exit::Ending {
     match exit {
         _ if is_ended => exit::Ending::Code(exit::WITHHELD),
         Exit::Signal(signal) => exit::Ending::Signal(signal),
-        Exit::Code(0) if is_denied || !run.withheld.is_empty() => {
+        Exit::Code(0) if is_denied || is_fatal || !run.withheld.is_empty() => {
             exit::Ending::Code(exit::WITHHELD)
         }
         Exit::Code(code) => exit::Ending::Code(code),
