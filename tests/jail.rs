@@ -1643,20 +1643,20 @@ fn a_jail_that_is_only_said_to_be_entered_runs_nothing() {
         #include <linux/filter.h>
         #include <linux/seccomp.h>
         #include <stddef.h>
-        #include <stdio.h>
+        #include <stdlib.h>
         #include <sys/prctl.h>
         #include <sys/syscall.h>
         #include <unistd.h>
         int main(int count, char **arguments) {
             struct sock_filter filter[] = {
                 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 446, 0, 1),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, atoi(arguments[1]), 0, 1),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
             };
             struct sock_fprog program = {4, filter};
             if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, 2, &program)) return 7;
-            execv(arguments[1], arguments + 1);
+            execv(arguments[2], arguments + 2);
             return 8;
         }";
     let by_hand = ByHand::new("fn main() { println!(\"it has run\"); }", None);
@@ -1664,16 +1664,21 @@ fn a_jail_that_is_only_said_to_be_entered_runs_nothing() {
     fs::write(&source, ANSWERS).unwrap();
     succeed(clean_command("gcc").arg("-o").arg(&answers).arg(&source));
     let jailed = by_hand.jailed();
-    let mut command = clean_command("unshare");
-    command.args(if geteuid().is_root() { &["-pf"][..] } else { &["-rpf"][..] });
-    command.args(["--mount-proc", "--kill-child"]).arg(&answers).arg(jailed.get_program());
-    command.args(jailed.get_args()).env_clear().current_dir(jailed.get_current_dir().unwrap());
-    command.envs(jailed.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = output_in_time(&mut command);
-    assert_eq!(output.status.code(), Some(125), "{}", shown(&output));
-    let text = stderr(&output);
-    assert!(text.contains("Landlock says that it enforces the ruleset, but"), "{text}");
-    assert!(!shown(&output).contains("it has run"), "{}", shown(&output));
+    for (call, said) in [
+        (libc::SYS_landlock_restrict_self, "Landlock says that it enforces the ruleset, but"),
+        (libc::SYS_seccomp, "the seccomp filter is said to be installed, but"),
+    ] {
+        let mut command = clean_command("unshare");
+        command.args(if geteuid().is_root() { &["-pf"][..] } else { &["-rpf"][..] });
+        command.args(["--mount-proc", "--kill-child"]).arg(&answers).arg(call.to_string());
+        command.arg(jailed.get_program()).args(jailed.get_args()).env_clear();
+        command.current_dir(jailed.get_current_dir().unwrap());
+        command.envs(jailed.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = output_in_time(&mut command);
+        assert!(!shown(&output).contains("it has run"), "{}", shown(&output));
+        assert_eq!(output.status.code(), Some(125), "{}", shown(&output));
+        assert!(stderr(&output).contains(said), "{}", shown(&output));
+    }
 }
 
 /// A record that finds no room is no record, and without one the run is void.

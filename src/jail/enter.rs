@@ -53,6 +53,12 @@ pub enum Error {
          (a process inside another jail of this kind cannot have a second one)"
     )]
     Filter(#[source] io::Error),
+    /// What answered for the kernel said that the filter is installed, and it is not.
+    #[error(
+        "the seccomp filter is said to be installed, but calls pass it \
+         (a filter outside answers seccomp(2) in the kernel's place)"
+    )]
+    FilterNotInForce,
     /// The listener did not reach the warden.
     #[error("cannot hand the seccomp listener to the warden")]
     Listener(#[source] io::Error),
@@ -119,6 +125,11 @@ pub fn become_script(
         .map_err(|e| Error::Signals(e.into()))?;
     limit(&script.limits).map_err(|e| Error::Limits(e.into()))?;
     let listener = sys::install_filter(filter.instructions()).map_err(Error::Filter)?;
+    // The filter answers this call itself, and so that the kernel never would after it has just made
+    // two rulesets.
+    if sys::landlock_version() != Err(Errno::EOPNOTSUPP) {
+        return Err(Error::FilterNotInForce);
+    }
     hand_over(listener).map_err(Error::Listener)?;
     let mut keep = vec![report.as_raw_fd()];
     if let Some(Jobserver::Pipe { read, write }) = &script.jobserver {
