@@ -16,6 +16,7 @@ pub mod merge;
 pub mod pattern;
 pub mod placeholders;
 pub mod resolve;
+mod written;
 
 pub use builtin::Builtin;
 pub use document::Document;

@@ -150,6 +150,27 @@ fn each_rule_gives_and_without_it_nothing_is_given() {
     assert_eq!(world.done(&mut world.brig(&["build"])), ALL);
 }
 
+/// A rule below a directory that scripts write in is no way out of it: what stands there under that
+/// name may be a link that a script has left.
+#[test]
+fn a_link_in_out_dir_lends_nothing_to_a_rule() {
+    let world = World::new();
+    world.write("brig.toml", "[files]\nread = [\"{out-dir}/lent\", \"{out-dir}/lent*\"]\n");
+    let plants = r#"std::os::unix::fs::symlink(
+        format!("{outside}/data"),
+        std::path::Path::new(&env::var("OUT_DIR").unwrap()).join("lent"),
+    ).ok(); let say"#;
+    world.write("build.rs", &SCRIPT.replacen("let say", plants, 1));
+    // The link stays when the run that left it has failed.
+    fail(&mut world.brig(&["build"]));
+    let output = world.brig(&["build"]).output().unwrap();
+    let record = world.record();
+    let denials = record["denials"].as_array().unwrap().iter();
+    let file = world.outside.join("data/file");
+    let denied = denials.filter(|denial| denial["path"] == file.to_str().unwrap()).count();
+    assert_eq!(denied, 1, "the link was followed: {}", shown(&output));
+}
+
 #[test]
 fn rules_for_a_package_are_for_no_other() {
     let world = World::new();

@@ -2,14 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::{fs, io};
-
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::document::{Place, Rule};
 use super::grants::{Grant, Grants, Right};
+use super::written::Written;
 use super::{Policy, pattern};
 use crate::preload::protocol::FILE_NAME;
 use crate::settings;
@@ -64,10 +62,11 @@ pub fn resolve(
         (Right::Execute, &policy.execute),
         (Right::Read, &policy.read),
     ];
+    let written = Written::new(&policy.write, unit, private);
     for (right, rules) in rules {
         for rule in rules {
             for path in expand(rule, unit, private) {
-                let Ok(path) = without_links(path) else { continue };
+                let Ok(path) = written.without_links(&path) else { continue };
                 let list =
                     |source| Error::List { path: path.clone(), place: rule.place.clone(), source };
                 without(&path, &closed, right, &rule.place, &mut grants.files).map_err(list)?;
@@ -87,7 +86,7 @@ pub fn resolve(
 
 /// The paths that a rule names, none if its placeholder stands for nothing here. Parts with a `*` are
 /// looked for among what there is.
-fn expand(rule: &Rule, unit: &Unit, private: Private<'_>) -> Vec<PathBuf> {
+pub(super) fn expand(rule: &Rule, unit: &Unit, private: Private<'_>) -> Vec<PathBuf> {
     let text = rule.text.as_str();
     let (roots, rest) = match text.strip_prefix('{').and_then(|text| text.split_once('}')) {
         None => (vec![PathBuf::from("/")], text),
@@ -128,23 +127,6 @@ fn expand(rule: &Rule, unit: &Unit, private: Private<'_>) -> Vec<PathBuf> {
         let fits = |name: &OsString| pattern::matches_exactly(part.as_bytes(), name.as_bytes());
         entries.filter(|entry| fits(&entry.file_name())).map(|entry| entry.path()).collect()
     })
-}
-
-/// The path with every symbolic link followed. Few rules name any: the kernel says so in one call,
-/// where following them asks about each part of a path (openat2(2), `RESOLVE_NO_SYMLINKS`).
-fn without_links(path: PathBuf) -> io::Result<PathBuf> {
-    let plain: PathBuf = path.components().collect();
-    if !plain.components().any(|part| part == Component::ParentDir) {
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(AT_FDCWD, &plain, how) {
-            Ok(_) => return Ok(plain),
-            Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => return Err(errno.into()),
-            Err(_) => {}
-        }
-    }
-    fs::canonicalize(path)
 }
 
 /// Leaves out the home directory itself and everything above it.

@@ -111,7 +111,8 @@ impl BuildDir {
 
     /// The `OUT_DIR` that a path leads into: `[TARGET/]PROFILE/build/PACKAGE-HASH/out`, or
     /// `…/build/PACKAGE/HASH/out` in nightly's layout.
-    fn out_dir_around(&self, path: &Path) -> Option<PathBuf> {
+    #[must_use]
+    pub fn out_dir_around(&self, path: &Path) -> Option<PathBuf> {
         let path = fs::canonicalize(path).ok()?;
         let within: Vec<&OsStr> = path.strip_prefix(&self.root).ok()?.iter().collect();
         let build = within.iter().take(3).position(|name| *name == "build")?;
