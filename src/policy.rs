@@ -15,7 +15,9 @@ pub mod link_search;
 pub mod merge;
 pub mod pattern;
 pub mod placeholders;
+mod reader;
 pub mod resolve;
+mod syntax;
 mod written;
 
 pub use builtin::Builtin;

@@ -69,7 +69,7 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
     for (name, value) in &policy.set {
         row(page, &format!("{} = {value:?}", name.text), &name.place);
     }
-    for (becomes, Rule { text, place }) in &policy.variables {
+    for (becomes, Rule { text, place, .. }) in &policy.variables {
         let verb = if *becomes == Unnamed::Pass { "passes" } else { "is withheld" };
         row(page, &format!("{text} {verb}"), place);
     }

@@ -123,7 +123,8 @@ impl<'t> Lines<'t> {
                 })
                 .collect()
         };
-        let end = span.end.clamp(span.start, start + text.len());
+        // The span can begin behind the text: at the `\n` of a `\r\n`.
+        let end = span.end.min(start + text.len()).max(span.start);
         let count =
             |range: Range<usize>| self.text.get(range).map_or(0, |text| text.chars().count());
         Diagnostic {

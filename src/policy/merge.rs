@@ -110,7 +110,7 @@ impl Policy {
     fn take_from(&mut self, rules: &mut Rules) {
         let mut none = |key, rules: &mut Vec<Rule>| {
             let gone = rules.drain(..);
-            self.ineffective.extend(gone.map(|Rule { text, place }| Ineffective {
+            self.ineffective.extend(gone.map(|Rule { text, place, .. }| Ineffective {
                 key,
                 text,
                 place,
@@ -121,7 +121,7 @@ impl Policy {
         none("files.write", &mut rules.write);
         none("environment.pass", &mut rules.pass);
         none("instructions.allow", &mut rules.instructions);
-        for (Rule { text, place }, _) in rules.set.drain(..) {
+        for (Rule { text, place, .. }, _) in rules.set.drain(..) {
             self.ineffective.push(Ineffective { key: "environment.set", text, place });
         }
         if let Some((_, place)) = rules.unnamed.take_if(|(unnamed, _)| *unnamed == Unnamed::Pass) {

@@ -134,7 +134,7 @@ mod tests {
         let private = Private { tmp: &root, home: &root, library: None };
         let place = Place { file: "p.toml".into(), line: 1 };
         let rules = ["work", "work/away"].map(|name| root.join(name).to_str().unwrap().to_owned());
-        let rules = rules.map(|text| Rule { text, place: place.clone() });
+        let rules = rules.map(|text| Rule { text, place: place.clone(), span: 0..0 });
         let written = Written::new(&rules, &unit, private);
         let follow =
             |path: &str| written.without_links(&root.join(path)).map_err(|e| e.raw_os_error());
