@@ -71,6 +71,8 @@ impl Builtin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::document::Unnamed;
+    use crate::policy::{Layers, Policy};
 
     #[test]
     fn the_built_in_policies_are_policies() {
@@ -84,5 +86,105 @@ mod tests {
         }
         let farm = Builtin::Farm.documents().unwrap();
         assert!(farm.last().unwrap().locked.is_some());
+    }
+
+    /// Names as the documentation of clouds, CI systems, registries and tools spells them, and names that
+    /// build scripts of published crates ask for.
+    #[test]
+    fn default_tells_secrets_from_what_crates_ask_for() {
+        let layers = Layers::of(Vec::new(), None).unwrap();
+        let policy = Policy::of(&layers, "p", "1.0.0");
+        let becomes = |name: &str| policy.variable(name.as_bytes()).0;
+        for secret in [
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+            "ANTHROPIC_API_KEY",
+            "ARM_CLIENT_SECRET",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AZURE_CLIENT_SECRET",
+            "AZURE_STORAGE_CONNECTION_STRING",
+            "BITBUCKET_STEP_OIDC_TOKEN",
+            "BUILDKITE_AGENT_ACCESS_TOKEN",
+            "CARGO_REGISTRIES_MY_TOKEN",
+            "CARGO_REGISTRY_TOKEN",
+            "CI_DEPLOY_PASSWORD",
+            "CI_JOB_JWT_V2",
+            "CI_JOB_TOKEN",
+            "CI_REGISTRY_PASSWORD",
+            "CI_REPOSITORY_URL",
+            "CIRCLE_OIDC_TOKEN",
+            "CLOUDFLARE_API_KEY",
+            "CODECOV_TOKEN",
+            "COSIGN_PASSWORD",
+            "DATABASE_URL",
+            "DB_PASS",
+            "DIGITALOCEAN_ACCESS_TOKEN",
+            "DOCKER_AUTH_CONFIG",
+            "GH_TOKEN",
+            "GITHUB_PAT",
+            "GITHUB_TOKEN",
+            "GITLAB_PRIVATE_TOKEN",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "GPG_PASSPHRASE",
+            "HEROKU_API_KEY",
+            "HF_TOKEN",
+            "KUBECONFIG",
+            "MYSQL_PWD",
+            "NETLIFY_AUTH_TOKEN",
+            "NODE_AUTH_TOKEN",
+            "NPM_TOKEN",
+            "NUGET_API_KEY",
+            "OPENAI_API_KEY",
+            "OP_SERVICE_ACCOUNT_TOKEN",
+            "OP_SESSION_my",
+            "PGPASSWORD",
+            "RSYNC_PASSWORD",
+            "SENTRY_DSN",
+            "SLACK_WEBHOOK_URL",
+            "SSH_AUTH_SOCK",
+            "SYSTEM_ACCESSTOKEN",
+            "TF_TOKEN_app_terraform_io",
+            "TWINE_PASSWORD",
+            "VAULT_TOKEN",
+            "github_token",
+        ] {
+            assert_eq!(becomes(secret), Unnamed::Withhold, "{secret}");
+        }
+        for asked in [
+            "AR",
+            "BINDGEN_EXTRA_CLANG_ARGS",
+            "CC_x86_64_unknown_linux_gnu",
+            "CFLAGS",
+            "CI",
+            "CMAKE_TOOLCHAIN_FILE",
+            "GITHUB_SHA",
+            "HTTPS_PROXY",
+            "LIBCLANG_PATH",
+            "LIBGIT2_NO_VENDOR",
+            "LIBSSH2_SYS_USE_PKG_CONFIG",
+            "LIBZ_SYS_STATIC",
+            "LLVM_SYS_180_PREFIX",
+            "NASM",
+            "OLDPWD",
+            "OPENSSL_DIR",
+            "OPENSSL_NO_VENDOR",
+            "OPENSSL_STATIC",
+            "PATH",
+            "PKG_CONFIG_ALLOW_CROSS",
+            "PROTOC",
+            "PWD",
+            "PYO3_PYTHON",
+            "RING_PREGENERATE_ASM",
+            "ROCKSDB_LIB_DIR",
+            "SODIUM_LIB_DIR",
+            "SOURCE_DATE_EPOCH",
+            "SQLITE3_LIB_DIR",
+            "VCPKG_ROOT",
+            "ZSTD_SYS_USE_PKG_CONFIG",
+        ] {
+            assert_eq!(becomes(asked), Unnamed::Pass, "{asked}");
+        }
     }
 }
