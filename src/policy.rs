@@ -6,6 +6,7 @@ pub mod allowing;
 pub mod builtin;
 pub mod diagnostic;
 pub mod document;
+mod doubtful;
 pub mod grants;
 pub mod instructions;
 pub mod layers;
@@ -17,6 +18,7 @@ pub mod pattern;
 pub mod placeholders;
 mod reader;
 pub mod resolve;
+pub mod schema;
 mod syntax;
 mod written;
 

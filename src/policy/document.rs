@@ -187,7 +187,7 @@ impl Document {
             warnings: Diagnostics::default(),
         };
         reader.document(table.get_ref(), &mut document);
-        reader.look_for_shadowed(&document.common);
+        reader.doubt(&document);
         if reader.found.has_errors() {
             return Err(Error::Invalid(reader.found));
         }
@@ -244,14 +244,5 @@ mod tests {
             "6:13 a limit is a number above 0",
         ];
         assert_eq!(mistakes(text), expected);
-    }
-
-    #[test]
-    fn what_is_shadowed_is_a_warning() {
-        let text = "[files]\nread = [\"/usr\", \"/usr/lib\"]\nwrite = [\"/usr/lib\"]\nexecute = [\"/usr\"]";
-        let document = Document::parse("p.toml", text).unwrap();
-        let messages: Vec<_> =
-            document.warnings.0.iter().map(|w| (w.line, w.column, w.message.as_str())).collect();
-        assert_eq!(messages, [(2, 17, "`/usr` in line 2 covers this already")]);
     }
 }

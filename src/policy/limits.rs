@@ -100,17 +100,23 @@ impl Limit {
     /// Its value, as a person reads it.
     #[must_use]
     pub fn value(self, limits: &Limits) -> String {
-        let (value, unit) = match self {
-            Self::WallTime => (limits.wall_time, " s"),
-            Self::CpuTime => (limits.cpu_time, " s of processor time for one process"),
-            Self::Memory => (limits.memory, " MiB of memory"),
-            Self::Processes => (limits.processes, " processes at a time"),
-            Self::OpenFiles => (limits.open_files, " open files of one process"),
-            Self::FileSize => (limits.file_size, " MiB for one file"),
-            Self::OutDir => (limits.out_dir, " MiB for OUT_DIR"),
-            Self::Output => (limits.output, " MiB of output"),
-        };
-        value.map_or_else(|| "no limit".to_owned(), |value| format!("{value}{unit}"))
+        self.of(limits)
+            .map_or_else(|| "no limit".to_owned(), |value| format!("{value} {}", self.unit()))
+    }
+
+    /// What its number counts.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::WallTime => "s",
+            Self::CpuTime => "s of processor time for one process",
+            Self::Memory => "MiB of memory",
+            Self::Processes => "processes at a time",
+            Self::OpenFiles => "open files of one process",
+            Self::FileSize => "MiB for one file",
+            Self::OutDir => "MiB for OUT_DIR",
+            Self::Output => "MiB of output",
+        }
     }
 }
 

@@ -12,17 +12,22 @@ use super::Limit;
 use super::builtin::Builtin;
 use super::diagnostic::{Diagnostics, Lines, Severity, similar};
 use super::document::{Document, OnDenial, PackageRules, Place, Rule, Rules, Unnamed};
+use super::doubtful::{Doubt, doubts};
 use super::syntax::{Mistake, instruction, is_package_name, listed, path, there_are, variable};
 
 /// The keys that a document has itself, beside those of [`SECTIONS`].
-const KEYS: &[&str] = &["name", "extends", "locked", "on-denial", "package"];
+pub(super) const KEYS: &[&str] = &["name", "extends", "locked", "on-denial", "package"];
 /// The keys that a `[[package]]` has itself.
-const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
+pub(super) const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
-const SECTIONS: &[&str] = &["files", "environment", "instructions", "limits"];
-const FILE_KEYS: &[&str] = &["read", "execute", "write"];
-const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
-const INSTRUCTION_KEYS: &[&str] = &["allow"];
+pub(super) const SECTIONS: &[&str] = &["files", "environment", "instructions", "limits"];
+pub(super) const FILE_KEYS: &[&str] = &["read", "execute", "write"];
+pub(super) const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
+pub(super) const INSTRUCTION_KEYS: &[&str] = &["allow"];
+pub(super) const ON_DENIAL: &[(&str, OnDenial)] =
+    &[("report", OnDenial::Report), ("fail", OnDenial::Fail)];
+pub(super) const UNNAMED: &[(&str, Unnamed)] =
+    &[("pass", Unnamed::Pass), ("withhold", Unnamed::Withhold)];
 
 /// A table's entries as they stand in the text: key, its place, value.
 type Entry<'v, 't> = (&'v str, Range<usize>, &'v Spanned<DeValue<'t>>);
@@ -206,8 +211,7 @@ impl<'t> Reader<'t> {
 
     fn section(&mut self, key: &str, value: &Spanned<DeValue<'t>>, rules: &mut Rules) {
         if key == "on-denial" {
-            let found =
-                self.one_of(value, &[("report", OnDenial::Report), ("fail", OnDenial::Fail)]);
+            let found = self.one_of(value, ON_DENIAL);
             rules.on_denial = found.map(|found| (found, self.place(&value.span())));
             return;
         }
@@ -239,8 +243,7 @@ impl<'t> Reader<'t> {
                 "pass" => rules.pass = self.rules(value, variable),
                 "withhold" => rules.withhold = self.rules(value, variable),
                 "unnamed" => {
-                    let words = [("pass", Unnamed::Pass), ("withhold", Unnamed::Withhold)];
-                    let found = self.one_of(value, &words);
+                    let found = self.one_of(value, UNNAMED);
                     rules.unnamed = found.map(|found| (found, self.place(&value.span())));
                 }
                 _ => {
@@ -309,25 +312,12 @@ impl<'t> Reader<'t> {
         found
     }
 
-    /// Rules that change nothing, because a directory above them has the same or a greater right.
-    pub(super) fn look_for_shadowed(&mut self, rules: &Rules) {
-        let Rules { read, execute, write, .. } = rules;
-        for (rules, greater) in
-            [(read, vec![read, execute, write]), (execute, vec![execute]), (write, vec![write])]
-        {
-            for rule in rules {
-                let shadow = greater.iter().flat_map(|rules| rules.iter()).find(|other| {
-                    rule.text.strip_prefix(other.text.as_str()).is_some_and(|r| r.starts_with('/'))
-                });
-                if let Some(shadow) = shadow {
-                    let message = format!(
-                        "`{}` in line {} covers this already",
-                        shadow.text, shadow.place.line
-                    );
-                    self.tell(Severity::Warning, rule.span.clone(), message, None);
-                }
-            }
+    /// Tells of what was probably not meant.
+    pub(super) fn doubt(&mut self, document: &Document) {
+        for Doubt { rule, message, help } in doubts(document) {
+            self.tell(Severity::Warning, rule.span.clone(), message, help.map(str::to_owned));
         }
+        self.found.0.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     }
 }
 
