@@ -47,7 +47,7 @@ Environment:
 #[command(
     override_usage = "cargo brig [--policy POLICY] [+toolchain] <CARGO COMMAND> [ARGUMENTS]…\n       \
                             cargo brig show [PACKAGE] [OPTIONS]\n       \
-                            cargo brig policy check|show|learn|init\n       \
+                            cargo brig policy check|show|learn|init|schema\n       \
                             cargo brig doctor [OPTIONS]\n       \
                             cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…"
 )]
@@ -139,6 +139,11 @@ Printed to standard output: `cargo brig policy learn > brig.toml`. What would op
 rule gives, stands there as a comment. Scripts do not ask for every variable where it can be seen: see
 `unseen` in `cargo brig show PACKAGE`.")]
     Learn(Show),
+    /// Print the JSON Schema of policies, by which an editor completes and checks them
+    #[command(after_help = "\
+With the language server taplo, a comment at a document's head names it:
+  #:schema ./policy.schema.json")]
+    Schema,
     /// Write a brig.toml to begin with
     Init {
         /// Build on the policy `strict`

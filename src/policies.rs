@@ -20,6 +20,7 @@ use crate::front;
 use crate::front::command_line::CommandLine;
 use crate::launch::explain;
 use crate::policy::layers::{self, Places};
+use crate::policy::schema::schema;
 use crate::settings;
 use crate::show;
 
@@ -66,6 +67,7 @@ pub fn run(verb: &PolicyVerb) -> Ending {
         PolicyVerb::Show { package, policy } => {
             view::run(package.as_ref(), &places(policy.as_deref()))
         }
+        PolicyVerb::Schema => print(&format!("{:#}\n", schema())).map(|()| Ending::Code(0)),
         PolicyVerb::Learn(arguments) => learn::run(arguments),
         PolicyVerb::Init { strict, cargo_config } => init::run(*strict, *cargo_config),
     };

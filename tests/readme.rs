@@ -10,6 +10,7 @@ use std::path::Path;
 use cargo_brig::access::{Access, Kind, Outcome};
 use cargo_brig::jail::landlock;
 use cargo_brig::network::Attempt;
+use cargo_brig::policy::Document;
 use cargo_brig::policy::allowing::allowing;
 use cargo_brig::policy::placeholders::Placeholders;
 use cargo_brig::{cli, doctor, exit, record, settings};
@@ -50,6 +51,15 @@ fn the_exit_codes_are_those_of_the_program() {
     for code in codes {
         assert!(help.contains(&format!(" {code} ")), "{code} is not in the help");
     }
+}
+
+#[test]
+fn the_policy_that_it_shows_is_one() {
+    let text =
+        section("## Your own policy").split("```").find_map(|text| text.strip_prefix("toml\n"));
+    let document = Document::parse("README.md", text.unwrap()).unwrap();
+    assert!(document.warnings.0.is_empty(), "{}", document.warnings);
+    assert_eq!(document.packages.len(), 1);
 }
 
 #[test]
