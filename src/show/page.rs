@@ -14,6 +14,12 @@ pub struct Paint {
 }
 
 impl Paint {
+    /// Without colours.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { color: false }
+    }
+
     /// As stdout needs it.
     #[must_use]
     pub fn of_stdout() -> Self {
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_and_steers_nothing() {
-        let mut page = Page::new(Paint { color: false });
+        let mut page = Page::new(Paint::none());
         page.line(2, "a\x1b[2J\nb");
         assert_eq!(page.text(), "  a\\u{1b}[2J\\nb\n");
         assert_eq!(cut("ééé", 3), "ééé");
