@@ -62,7 +62,7 @@ pub fn resolve(
         (Right::Execute, &policy.execute),
         (Right::Read, &policy.read),
     ];
-    let written = Written::new(&policy.write, unit, private);
+    let written = Written::new(&policy.write, unit, private, &build_dir);
     for (right, rules) in rules {
         for rule in rules {
             for path in expand(rule, unit, private) {

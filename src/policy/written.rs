@@ -13,6 +13,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use super::document::Rule;
 use super::resolve::{Private, expand};
 use crate::unit::Unit;
+use crate::unit::build_dir::BuildDir;
 
 /// As many links are followed as the kernel does (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
@@ -23,14 +24,20 @@ pub(super) struct Written<'a> {
     write: &'a [Rule],
     unit: &'a Unit,
     private: Private<'a>,
+    build_dir: &'a BuildDir,
     /// What the rules name, without links. Looked for when the first link is met.
     roots: OnceCell<Vec<PathBuf>>,
 }
 
 impl<'a> Written<'a> {
     /// Those of a unit that is given these rules to write, and these directories.
-    pub(super) fn new(write: &'a [Rule], unit: &'a Unit, private: Private<'a>) -> Self {
-        Self { write, unit, private, roots: OnceCell::new() }
+    pub(super) fn new(
+        write: &'a [Rule],
+        unit: &'a Unit,
+        private: Private<'a>,
+        build_dir: &'a BuildDir,
+    ) -> Self {
+        Self { write, unit, private, build_dir, roots: OnceCell::new() }
     }
 
     /// The path with every symbolic link followed. Few rules name any: the kernel says so in one call,
@@ -93,9 +100,8 @@ impl<'a> Written<'a> {
         let roots = self
             .roots
             .get_or_init(|| named().filter_map(|path| fs::canonicalize(path).ok()).collect());
-        let build_dir = self.unit.build_dir();
-        let is_built = directory.starts_with(build_dir.root());
-        let out_dir = is_built.then(|| build_dir.out_dir_around(directory)).flatten();
+        let is_built = directory.starts_with(self.build_dir.root());
+        let out_dir = is_built.then(|| self.build_dir.out_dir_around(directory)).flatten();
         let around = roots.iter().filter(|root| directory.starts_with(root)).cloned();
         around.chain(out_dir).max_by_key(|root| root.as_os_str().len())
     }
@@ -135,7 +141,8 @@ mod tests {
         let place = Place { file: "p.toml".into(), line: 1 };
         let rules = ["work", "work/away"].map(|name| root.join(name).to_str().unwrap().to_owned());
         let rules = rules.map(|text| Rule { text, place: place.clone(), span: 0..0 });
-        let written = Written::new(&rules, &unit, private);
+        let build_dir = unit.build_dir();
+        let written = Written::new(&rules, &unit, private, &build_dir);
         let follow =
             |path: &str| written.without_links(&root.join(path)).map_err(|e| e.raw_os_error());
         let out = "target/debug/build/p-1/out";
