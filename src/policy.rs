@@ -22,7 +22,7 @@ mod written;
 
 pub use builtin::Builtin;
 pub use document::Document;
-pub use grants::{Grant, Grants, Right};
+pub use grants::{Grant, Grants, Hidden, Right};
 pub use layers::Layers;
 pub use limits::{Limit, Limits};
 pub use merge::Policy;

@@ -323,6 +323,8 @@ pub enum StoredOutcome {
     Allowed,
     /// The jail refused it.
     Denied,
+    /// It is there, and the jail said that it is not.
+    Hidden,
     /// There is nothing of that name.
     NotFound,
     /// It failed, by this error.
@@ -335,6 +337,7 @@ impl<'de> Deserialize<'de> for StoredOutcome {
         Ok(match &*text {
             "allowed" => Self::Allowed,
             "denied" => Self::Denied,
+            "hidden" => Self::Hidden,
             "not-found" => Self::NotFound,
             error => Self::Failed(error.to_owned()),
         })

@@ -409,7 +409,7 @@ fn a_machines_policy_that_is_none_stops_every_script() {
 #[test]
 fn what_counts_for_nothing_is_said() {
     let world = World::new();
-    world.write("brig.toml", "name = \"ours\"\n[files]\nread = [\"/srv\"]\n");
+    world.write("brig.toml", "name = \"ours\"\n[files]\nread = [\"/srv\"]\nhide = [\"/var/x\"]\n");
     let check = world.brig(&["policy", "check"]);
     let output = succeed(&mut on_machine(&world, MACHINE, &check));
     let text = stderr(&output);
@@ -421,6 +421,9 @@ fn what_counts_for_nothing_is_said() {
         text.contains("Counts for nothing, because the policy is locked\n  files.read = /srv "),
         "{text}"
     );
+    // What takes away counts.
+    let hidden = text.split("Does not exist").nth(1).unwrap();
+    assert!(hidden.contains("\n  /var/x ") && !text.contains("files.hide"), "{text}");
     let machine = world.text("  OUTSIDE/data ");
     assert!(
         text.lines()

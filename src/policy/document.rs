@@ -59,6 +59,8 @@ pub struct Rules {
     pub execute: Vec<Rule>,
     /// Paths that may be written and read.
     pub write: Vec<Rule>,
+    /// Paths that do not exist for a script, as far as nothing there is granted.
+    pub hide: Vec<Rule>,
     /// Patterns of names of variables that a script gets.
     pub pass: Vec<Rule>,
     /// Patterns of names of variables that a script does not get.

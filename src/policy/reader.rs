@@ -12,7 +12,9 @@ use super::Limit;
 use super::builtin::Builtin;
 use super::diagnostic::{Diagnostics, Lines, Severity, similar};
 use super::document::{Document, OnDenial, PackageRules, Place, Rule, Rules, Unnamed};
-use super::syntax::{Mistake, instruction, is_package_name, listed, path, there_are, variable};
+use super::syntax::{
+    Mistake, hidden, instruction, is_package_name, listed, path, there_are, variable,
+};
 
 /// The keys that a document has itself, beside those of [`SECTIONS`].
 const KEYS: &[&str] = &["name", "extends", "locked", "on-denial", "package"];
@@ -20,7 +22,7 @@ const KEYS: &[&str] = &["name", "extends", "locked", "on-denial", "package"];
 const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
 const SECTIONS: &[&str] = &["files", "environment", "instructions", "limits"];
-const FILE_KEYS: &[&str] = &["read", "execute", "write"];
+const FILE_KEYS: &[&str] = &["read", "execute", "write", "hide"];
 const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
 const INSTRUCTION_KEYS: &[&str] = &["allow"];
 
@@ -213,16 +215,7 @@ impl<'t> Reader<'t> {
         }
         let Some(table) = self.table(value) else { return };
         match key {
-            "files" => {
-                for (key, _, value) in self.entries(table, "`files`", &[FILE_KEYS]) {
-                    let list = match key {
-                        "read" => &mut rules.read,
-                        "execute" => &mut rules.execute,
-                        _ => &mut rules.write,
-                    };
-                    *list = self.rules(value, path);
-                }
-            }
+            "files" => self.files(table, rules),
             "environment" => self.environment(table, rules),
             "instructions" => {
                 for (_, _, value) in self.entries(table, "`instructions`", &[INSTRUCTION_KEYS]) {
@@ -230,6 +223,26 @@ impl<'t> Reader<'t> {
                 }
             }
             _ => self.limits(table, rules),
+        }
+    }
+
+    fn files(&mut self, table: &DeTable<'t>, rules: &mut Rules) {
+        for (key, _, value) in self.entries(table, "`files`", &[FILE_KEYS]) {
+            match key {
+                "read" => rules.read = self.rules(value, path),
+                "execute" => rules.execute = self.rules(value, path),
+                "write" => rules.write = self.rules(value, path),
+                _ => rules.hide = self.rules(value, hidden),
+            }
+        }
+        let Rules { read, execute, write, hide, .. } = rules;
+        for hide in hide {
+            let given = [(&*read, "read"), (execute, "executed"), (write, "written")];
+            let given = given.into_iter().find(|(rules, _)| has(rules, &hide.text));
+            if let Some((_, done)) = given {
+                let message = format!("`{}` is both {done} and hidden", hide.text);
+                self.error(hide.span.clone(), message, None);
+            }
         }
     }
 
@@ -267,7 +280,7 @@ impl<'t> Reader<'t> {
             }
         }
         for pass in &rules.pass {
-            if rules.withhold.iter().any(|withhold| withhold.text == pass.text) {
+            if has(&rules.withhold, &pass.text) {
                 let message = format!("`{}` is both passed and withheld", pass.text);
                 self.error(pass.span.clone(), message, None);
             }
@@ -311,14 +324,25 @@ impl<'t> Reader<'t> {
 
     /// Rules that change nothing, because a directory above them has the same or a greater right.
     pub(super) fn look_for_shadowed(&mut self, rules: &Rules) {
-        let Rules { read, execute, write, .. } = rules;
+        let Rules { read, execute, write, hide, .. } = rules;
+        let all = [read, execute, write];
+        let above = |rule: &Rule, other: &Rule| {
+            rule.text.strip_prefix(other.text.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        for hide in hide {
+            let given = all.into_iter().flatten().find(|given| above(hide, given));
+            if let Some(Rule { text, place, .. }) = given {
+                let message =
+                    format!("`{text}` in line {} gives this: it is not hidden", place.line);
+                self.tell(Severity::Warning, hide.span.clone(), message, None);
+            }
+        }
         for (rules, greater) in
             [(read, vec![read, execute, write]), (execute, vec![execute]), (write, vec![write])]
         {
             for rule in rules {
-                let shadow = greater.iter().flat_map(|rules| rules.iter()).find(|other| {
-                    rule.text.strip_prefix(other.text.as_str()).is_some_and(|r| r.starts_with('/'))
-                });
+                let shadow =
+                    greater.iter().flat_map(|rules| rules.iter()).find(|other| above(rule, other));
                 if let Some(shadow) = shadow {
                     let message = format!(
                         "`{}` in line {} covers this already",
@@ -329,6 +353,10 @@ impl<'t> Reader<'t> {
             }
         }
     }
+}
+
+fn has(rules: &[Rule], text: &str) -> bool {
+    rules.iter().any(|rule| rule.text == text)
 }
 
 fn a(noun: &str) -> String {

@@ -74,6 +74,7 @@ struct Accesses<'r> {
     renamed: Vec<&'r str>,
     changed: Vec<&'r str>,
     executed: Vec<&'r str>,
+    hidden: Vec<&'r str>,
     missing: Vec<&'r str>,
     failed: BTreeMap<&'r str, u64>,
 }
@@ -85,6 +86,7 @@ impl<'r> Accesses<'r> {
             let path = &*access.path;
             match &access.outcome {
                 StoredOutcome::Denied => {}
+                StoredOutcome::Hidden => sorted.hidden.push(path),
                 StoredOutcome::NotFound => sorted.missing.push(path),
                 StoredOutcome::Failed(error) => *sorted.failed.entry(error).or_default() += 1,
                 StoredOutcome::Allowed => match access.kind {
@@ -102,7 +104,9 @@ impl<'r> Accesses<'r> {
             }
         }
         // They are by path, and differ in kind or outcome.
-        for paths in [&mut sorted.missing, &mut sorted.renamed, &mut sorted.changed] {
+        for paths in
+            [&mut sorted.hidden, &mut sorted.missing, &mut sorted.renamed, &mut sorted.changed]
+        {
             paths.dedup();
         }
         sorted
@@ -281,6 +285,7 @@ impl Report<'_> {
     }
 
     fn missing(&self, page: &mut Page) {
+        self.paths(page, "Looked for and hidden from it", &self.accesses.hidden);
         let missing = &self.accesses.missing;
         if self.all {
             self.paths(page, "Looked for and not found", missing);
