@@ -21,7 +21,7 @@ mod syntax;
 mod written;
 
 pub use builtin::Builtin;
-pub use document::Document;
+pub use document::{Document, Mode};
 pub use grants::{Grant, Grants, Hidden, Right};
 pub use layers::Layers;
 pub use limits::{Limit, Limits};

@@ -380,6 +380,15 @@ fn nobody_loosens_the_policy_of_the_machine() {
     world.write("brig.toml", "[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 99\n");
     assert_eq!(world.done(&mut farm(&world.brig(&["build"]))), ["read", "HOME"]);
     assert_eq!(world.record()["limits"]["processes"], 99);
+    for permissive in ["mode = \"permissive\"", "extends = \"permissive\""] {
+        world.write("brig.toml", permissive);
+        let output = world.build(&mut farm(&world.brig(&["build"])));
+        assert!(!output.status.success() && done(&output).is_empty(), "{}", shown(&output));
+        assert!(stderr(&output).contains("does not let anybody make it permissive"));
+    }
+    world.write("brig.toml", "");
+    let output = world.build(&mut farm(&world.brig(&["--policy", "permissive", "build"])));
+    assert!(!output.status.success() && done(&output).is_empty(), "{}", shown(&output));
     world.write("brig.toml", "locked = true");
     let output = world.build(&mut farm(&world.brig(&["build"])));
     assert!(stderr(&output).contains("only the policy of the machine"), "{}", shown(&output));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::document::{Place, Unnamed};
-use super::{Policy, pattern};
+use super::{Mode, Policy, pattern};
 use crate::unit::Unit;
 
 /// What a grant lets a script do with a path and everything below it.
@@ -69,10 +69,16 @@ impl Grants {
         self.files.iter().any(|grant| grant.right.includes(right) && is_below(path, &grant.path))
     }
 
+    /// Whether what the rules do not give is only recorded, but for writing.
+    #[must_use]
+    pub fn is_permissive(&self) -> bool {
+        self.policy.mode == Mode::Permissive
+    }
+
     /// Whether anything does not exist for the script.
     #[must_use]
     pub fn hides_something(&self) -> bool {
-        self.hidden.other_processes || !self.hidden.paths.is_empty()
+        !self.is_permissive() && (self.hidden.other_processes || !self.hidden.paths.is_empty())
     }
 
     /// Whether a path that is absolute and free of symbolic links does not exist for the script. What is

@@ -11,7 +11,7 @@
 
 use semver::Version;
 
-use super::document::{OnDenial, Place, Rule, Rules, Unnamed};
+use super::document::{Mode, OnDenial, Place, Rule, Rules, Unnamed};
 use super::layers::{Layer, Layers, Owner};
 use super::pattern;
 use super::{Limit, Limits};
@@ -23,6 +23,8 @@ pub struct Policy {
     pub name: String,
     /// The documents that it comes from, from the bottom up: file and digest.
     pub documents: Vec<(String, String)>,
+    /// Whether what is not given is denied.
+    pub mode: Mode,
     /// Paths that may be read.
     pub read: Vec<Rule>,
     /// Paths that may be executed and read.
@@ -68,6 +70,9 @@ impl Policy {
             policy.documents.push((document.file.to_string(), document.digest.clone()));
             if layer.owner != Owner::Builtin {
                 policy.name = document.name.clone().unwrap_or(policy.name);
+            }
+            if let Some((mode, _)) = document.mode {
+                policy.mode = mode;
             }
             let locked = layers.locked && layer.owner > Owner::Machine;
             let mut variables = Vec::new();

@@ -11,13 +11,13 @@ use toml::de::{DeTable, DeValue};
 use super::Limit;
 use super::builtin::Builtin;
 use super::diagnostic::{Diagnostics, Lines, Severity, similar};
-use super::document::{Document, OnDenial, PackageRules, Place, Rule, Rules, Unnamed};
+use super::document::{Document, Mode, OnDenial, PackageRules, Place, Rule, Rules, Unnamed};
 use super::syntax::{
     Mistake, hidden, instruction, is_package_name, listed, path, there_are, variable,
 };
 
 /// The keys that a document has itself, beside those of [`SECTIONS`].
-const KEYS: &[&str] = &["name", "extends", "locked", "on-denial", "package"];
+const KEYS: &[&str] = &["name", "extends", "locked", "mode", "on-denial", "package"];
 /// The keys that a `[[package]]` has itself.
 const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
@@ -142,6 +142,11 @@ impl<'t> Reader<'t> {
                     Some(locked) => document.locked = locked.then(|| self.place(&span)),
                     None => self.wrong_type(value, "`true` or `false`"),
                 },
+                "mode" => {
+                    let words = [("enforce", Mode::Enforce), ("permissive", Mode::Permissive)];
+                    let found = self.one_of(value, &words);
+                    document.mode = found.map(|found| (found, self.place(&value.span())));
+                }
                 "package" => document.packages = self.packages(value),
                 _ => self.section(key, value, &mut document.common),
             }

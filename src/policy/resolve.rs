@@ -9,7 +9,7 @@ use super::document::{Place, Rule};
 use super::grants::{Grant, Grants, Hidden, Right};
 use super::placeholders::OTHER_PROCESSES;
 use super::written::Written;
-use super::{Policy, pattern};
+use super::{Mode, Policy, pattern};
 use crate::preload::protocol::FILE_NAME;
 use crate::settings;
 use crate::unit::{Jobserver, Unit};
@@ -205,7 +205,9 @@ fn environment(
         }
         if grants.withholds(name) {
             grants.withheld.push(name.clone());
-            continue;
+            if !grants.is_permissive() {
+                continue;
+            }
         }
         // Cargo names us here; the script is told of the wrapper that the user had.
         if name == "RUSTC_WRAPPER" {
@@ -214,7 +216,7 @@ fn environment(
             }
             continue;
         }
-        let is_replaced = |replaced: &&str| name == *replaced && !grants.policy.names(replaced);
+        let is_replaced = |replaced: &&str| name == *replaced && replaces(&grants.policy, replaced);
         if !REPLACED.iter().any(is_replaced) {
             grants.environment.push((name.clone(), value.clone()));
         }
@@ -223,7 +225,7 @@ fn environment(
         grants.environment.push((OsString::from(name), value.as_os_str().to_owned()));
     };
     for (name, path) in [("TMPDIR", private.tmp), ("HOME", private.home)] {
-        if !grants.policy.names(name) || unit.variable(name).is_none() {
+        if replaces(&grants.policy, name) || unit.variable(name).is_none() {
             give(name, path);
         }
     }
@@ -246,6 +248,12 @@ fn environment(
             grants.environment.push((name.to_owned(), value.into()));
         }
     }
+}
+
+/// Whether a variable that leads to the user's own files is replaced. The one that says where to write
+/// is, if that alone is denied.
+fn replaces(policy: &Policy, name: &str) -> bool {
+    !policy.names(name) && (policy.mode == Mode::Enforce || name == "TMPDIR")
 }
 
 /// Whether a compiler wrapper hands its work to a daemon, which runs outside the jail and is out of

@@ -9,6 +9,7 @@ use super::quantity::{bytes, counted, duration, exit, memory, moment};
 use super::{groups, processes, rule};
 use crate::access::Kind;
 use crate::policy::Builtin;
+use crate::policy::Mode;
 use crate::policy::document::Rules;
 use crate::policy::placeholders::Placeholders;
 use crate::stored::{Environment, Stored, StoredAccess, StoredOutcome, StoredUnit, Text};
@@ -147,6 +148,9 @@ impl Report<'_> {
         facts.push(exit(self.stored.exit));
         facts.push(format!("policy `{}`", &*policy.name));
         page.line(2, &facts.join(", "));
+        if policy.mode == Mode::Permissive {
+            page.warning("Permissive: of what stands here as denied, writes alone were");
+        }
         page.dim(2, &path.to_string_lossy());
     }
 

@@ -50,7 +50,7 @@ impl<'a> Observer<'a> {
     /// An observer that measures by these grants.
     #[must_use]
     pub fn new(grants: &'a Grants, processes: Processes) -> Self {
-        let (accesses, network) = (Accesses::default(), Network::default());
+        let (accesses, network) = (Accesses::default(), Network::new(grants));
         let asked = Asked::new(grants);
         Self { grants, hidden: Hidden::new(grants), accesses, network, asked, processes }
     }
@@ -164,7 +164,8 @@ impl<'a> Observer<'a> {
             return Self::hidden_outcome(kind, path);
         }
         let refusals = [Errno::EACCES, Errno::EPERM, Errno::EXDEV];
-        if errno.is_some_and(|errno| refusals.contains(&errno)) {
+        // What a permissive policy lets pass is told of as if it had not.
+        if errno.map_or(self.grants.is_permissive(), |errno| refusals.contains(&errno)) {
             let path = Path::new(OsStr::from_bytes(path));
             let place = if kind.is_of_a_name() { path.parent().unwrap_or(path) } else { path };
             if kind.right().is_some_and(|right| !self.grants.covers(right, place)) {
@@ -224,7 +225,8 @@ impl<'a> Observer<'a> {
         let scripts =
             name.map(|name| scripts::between(procfs, thread, name, &program)).unwrap_or_default();
         for path in scripts.iter().chain([&program]) {
-            self.add(Kind::Execute, path, Outcome::Allowed, process);
+            let outcome = self.judged(Kind::Execute, path, None);
+            self.add(Kind::Execute, path, outcome, process);
         }
     }
 
