@@ -103,6 +103,9 @@ pub enum Outcome {
     Allowed,
     /// The jail refused it.
     Denied,
+    /// Something was looked at that is there, and the jail said that it is not. No rule gives a script
+    /// more than to look, and so nothing was refused.
+    Hidden,
     /// There is nothing of that name (`ENOENT`, `ENOTDIR`).
     NotFound,
     /// It failed, and not by the jail's doing. An execve(2) fails with an error that nobody sees but
@@ -115,6 +118,7 @@ impl Display for Outcome {
         match self {
             Self::Allowed => f.write_str("allowed"),
             Self::Denied => f.write_str("denied"),
+            Self::Hidden => f.write_str("hidden"),
             Self::NotFound => f.write_str("not-found"),
             Self::Failed(Errno::UnknownErrno) => f.write_str("failed"),
             Self::Failed(errno) => write!(f, "{errno:?}"),
@@ -148,6 +152,7 @@ impl FromStr for Outcome {
         Ok(match text {
             "allowed" => Self::Allowed,
             "denied" => Self::Denied,
+            "hidden" => Self::Hidden,
             "not-found" => Self::NotFound,
             "failed" => Self::Failed(Errno::UnknownErrno),
             _ => {
@@ -254,6 +259,7 @@ mod tests {
         let outcomes = [
             Outcome::Allowed,
             Outcome::Denied,
+            Outcome::Hidden,
             Outcome::NotFound,
             Outcome::Failed(Errno::EEXIST),
             Outcome::Failed(Errno::UnknownErrno),

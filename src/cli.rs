@@ -37,8 +37,9 @@ Exit codes:
 Environment:
   RUSTC_WRAPPER, build.rustc-wrapper   the wrapper you had goes on working, called by cargo-brig
   CARGO_BRIG_RUSTC_WRAPPER             that wrapper, where RUSTC_WRAPPER names cargo-brig itself
-  CARGO_BRIG_POLICY                    as --policy: a built-in policy (default, strict, farm) or the
-                                       absolute path of a document, above all other layers
+  CARGO_BRIG_POLICY                    as --policy: a built-in policy (default, strict, farm,
+                                       permissive) or the absolute path of a document, above all
+                                       other layers
   CARGO_BRIG_LOG                       cargo-brig's own diagnostics on stderr: error, …, trace";
 
 /// The own verbs.
@@ -91,11 +92,11 @@ Exit codes:
     #[command(
         subcommand,
         after_help = "\
-A policy is made of layers. From the bottom: a built-in one (`default`, `strict`, `farm`), the machine's
-/etc/cargo-brig/policy.toml, the user's ~/.config/cargo-brig/policy.toml, the workspace's brig.toml, and
-one that is named by --policy or CARGO_BRIG_POLICY. Grants of all count together; where two speak of the
-same limit, variable or switch, the upper one counts. The machine's can be locked: then the layers above
-it only take away."
+A policy is made of layers. From the bottom: a built-in one (`default`, `strict`, `farm`,
+`permissive`), the machine's /etc/cargo-brig/policy.toml, the user's ~/.config/cargo-brig/policy.toml,
+the workspace's brig.toml, and one that is named by --policy or CARGO_BRIG_POLICY. Grants of all count
+together; where two speak of the same limit, variable or switch, the upper one counts. The machine's can
+be locked: then the layers above it only take away."
     )]
     Policy(PolicyVerb),
     /// Try whether build scripts can be jailed on this machine, how well, and what to do about it

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::printable;
 use crate::policy::{Grants, Limit};
 
 /// See the file's description.
@@ -16,6 +17,17 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// An instruction was relayed that a policy would have withheld.
+    #[must_use]
+    pub fn of_instruction(line: &str, reason: &str) -> Self {
+        let line = printable(line);
+        Self {
+            code: "instruction".to_owned(),
+            message: format!("printed `{line}`, which would be withheld: {reason}"),
+            fatal: false,
+        }
+    }
+
     /// A limit was reached, and the script was ended if that is `fatal`.
     #[must_use]
     pub fn of_limit(limit: Limit, fatal: bool, grants: &Grants) -> Self {

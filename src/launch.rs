@@ -3,6 +3,7 @@
 //!
 //! Used by the launcher and by `cargo brig exec`, which differ only in where they find the script.
 
+use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt::Write as _;
@@ -25,10 +26,10 @@ use crate::planted;
 use crate::policy::allowing::allowing;
 use crate::policy::document::OnDenial;
 use crate::policy::instructions::{Decision, Judge};
-use crate::policy::link_search::{Places, Searched};
+use crate::policy::link_search::{Places, Refusal, Searched};
 use crate::policy::placeholders::Placeholders;
 use crate::policy::resolve::{self, Private};
-use crate::policy::{Grants, Layers, Limit, Policy, Right, layers};
+use crate::policy::{Grants, Layers, Limit, Mode, Policy, Right, layers};
 use crate::preload::{self, Preload};
 use crate::private_dir::{self, PrivateDir};
 use crate::process::Exit;
@@ -39,6 +40,9 @@ use crate::settings::{ParentEnvironment, Settings};
 use crate::supervise::{self, Outcome, Start};
 use crate::unit::{self, Unit};
 use crate::warden::Report;
+
+/// So many instructions that would have been withheld are told of.
+const TOLD: usize = 100;
 
 /// Why a script could not be run. Nothing of it is left then, and nothing of what it printed counts,
 /// because the exit code is not 0.
@@ -168,10 +172,12 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     };
     let searched = Searched::default();
     let mut judge = Judge { is_withheld: &is_withheld, may_read: &may_read, searched };
+    let unwithheld = Unwithheld::default();
     let mut relay = Relay::new(
         BufWriter::with_capacity(64 * 1024, io::stdout()),
         |instruction: &Instruction| match judge.judge(instruction) {
             Decision::Withhold(_) if grants.allows(&instruction.to_string()) => Decision::Relay,
+            decision if grants.is_permissive() => unwithheld.instead_of(decision, instruction),
             decision => decision,
         },
     );
@@ -200,18 +206,17 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         build_dir: unit.build_dir().root(),
         out_dirs: &out_dirs,
     });
-    let held = held.into_iter().map(|(path, refusal)| Withheld {
-        line: format!("cargo::rustc-link-search={}", path.display()),
-        reason: refusal.to_string(),
-        fatal: true,
-    });
-    relayed.withheld.extend(held.filter(|withheld| !grants.allows(&withheld.line)));
+    hold(held, &grants, &mut relayed, &unwithheld);
     drop((tmp, home, preload));
 
     let exit = Exit::from(status);
     let (outputs, outputs_dropped) = output::all_in(&unit.out_dir);
     let mut findings = findings(exceeded, &report, &grants);
     findings.extend(planted::links_in(&unit.out_dir, &grants));
+    findings.append(&mut unwithheld.0.take());
+    for finding in &mut findings {
+        finding.fatal &= !grants.is_permissive();
+    }
     let parts = Parts {
         unit: &unit,
         grants: &grants,
@@ -227,6 +232,7 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let run = Run {
         package: format!("{} v{}", unit.package, unit.version),
         launcher: request.launcher,
+        mode: grants.policy.mode,
         denials: denials(&report, &grants.policy.name, &unit, exit),
         withheld: fatal(&relayed).map(Withheld::sentence).collect(),
         findings,
@@ -235,6 +241,50 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         run.save(session)?;
     }
     Ok(verdict(&run, exit, grants.policy.on_denial))
+}
+
+/// Instructions that would have been withheld, and were relayed by a permissive policy.
+#[derive(Debug, Default)]
+struct Unwithheld(RefCell<Vec<Finding>>);
+
+impl Unwithheld {
+    fn note(&self, line: &str, reason: &str) {
+        let mut findings = self.0.borrow_mut();
+        let finding = Finding::of_instruction(line, reason);
+        if findings.len() < TOLD && !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+
+    fn instead_of(&self, decision: Decision, instruction: &Instruction) -> Decision {
+        match decision {
+            Decision::Relay => {}
+            Decision::Omit(reason) => self.note(&instruction.to_string(), reason),
+            Decision::Withhold(reason) => self.note(&instruction.to_string(), &reason),
+        }
+        Decision::Relay
+    }
+}
+
+/// Withholds what was found out of directories when the script had ended.
+fn hold(
+    held: Vec<(PathBuf, Refusal)>,
+    grants: &Grants,
+    relayed: &mut Relayed,
+    unwithheld: &Unwithheld,
+) {
+    for (path, refusal) in held {
+        let line = format!("cargo::rustc-link-search={}", path.display());
+        let reason = refusal.to_string();
+        if grants.allows(&line) {
+            continue;
+        }
+        if grants.is_permissive() {
+            unwithheld.note(&line, &reason);
+        } else {
+            relayed.withheld.push(Withheld { line, reason, fatal: true });
+        }
+    }
 }
 
 /// Sentences about what was denied: everything if the script failed, which may be why; else what a
@@ -297,7 +347,8 @@ fn verdict(run: &Run, exit: Exit, on_denial: OnDenial) -> exit::Ending {
     // It did not end by itself.
     let is_ended = fatal().any(|finding| finding.code.starts_with("limit-"));
     let is_fatal = fatal().next().is_some();
-    let is_denied = on_denial == OnDenial::Fail && !run.denials.is_empty();
+    let is_denied =
+        on_denial == OnDenial::Fail && run.mode == Mode::Enforce && !run.denials.is_empty();
     if failed || is_denied || !run.withheld.is_empty() {
         for denial in &run.denials {
             describe(&mut text, &run.package, denial);

@@ -23,8 +23,8 @@ mod syntax;
 mod written;
 
 pub use builtin::Builtin;
-pub use document::Document;
-pub use grants::{Grant, Grants, Right};
+pub use document::{Document, Mode};
+pub use grants::{Grant, Grants, Hidden, Right};
 pub use layers::Layers;
 pub use limits::{Limit, Limits};
 pub use merge::Policy;

@@ -17,7 +17,7 @@ use crate::instruction::Instruction;
 use crate::jail::Enforced;
 use crate::network::Attempt;
 use crate::output::Output;
-use crate::policy::{Grants, Limits, Policy};
+use crate::policy::{Grants, Limits, Mode, Policy};
 use crate::process::Exit;
 use crate::relay::Relayed;
 use crate::unit::Unit;
@@ -79,6 +79,7 @@ struct UnitRecord<'a> {
 #[derive(Debug, Serialize)]
 struct PolicyRecord<'a> {
     name: &'a str,
+    mode: Mode,
     /// The uppermost of its documents, and the digest of that.
     file: &'a str,
     sha256: &'a str,
@@ -97,7 +98,7 @@ impl<'a> PolicyRecord<'a> {
         let record = |(file, sha256): &'a (String, String)| DocumentRecord { file, sha256 };
         let documents: Vec<_> = policy.documents.iter().map(record).collect();
         let (file, sha256) = documents.last().map_or(("", ""), |last| (last.file, last.sha256));
-        Self { name: &policy.name, file, sha256, documents }
+        Self { name: &policy.name, mode: policy.mode, file, sha256, documents }
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
+use crate::policy::Mode;
 
 /// One run of one script, as the summary needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Run {
     pub package: String,
     /// The launcher's file.
     pub launcher: PathBuf,
+    /// Whether anything but writes was denied.
+    pub mode: Mode,
     /// Sentences about what was denied.
     pub denials: Vec<String>,
     /// What the limits had to do with it.
@@ -80,6 +83,7 @@ mod tests {
         let run = Run {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/build-script-build".into(),
+            mode: Mode::Enforce,
             denials: Vec::new(),
             findings: Vec::new(),
             withheld: Vec::new(),

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::access::Kind;
 use crate::network::Attempt;
+use crate::policy::Mode;
 use crate::process::{Exit, Process};
 
 /// A string of the record.
@@ -77,6 +78,9 @@ pub struct Brief<'a> {
     /// Who was run.
     #[serde(borrow)]
     pub unit: StoredUnit<'a>,
+    /// What it was allowed.
+    #[serde(borrow)]
+    pub policy: StoredPolicy<'a>,
     /// Seconds since 1970.
     pub started: u64,
     /// How the script ended.
@@ -181,6 +185,9 @@ pub struct StoredPolicy<'a> {
     /// Its name.
     #[serde(borrow)]
     pub name: Text<'a>,
+    /// Whether it denied anything but writes.
+    #[serde(default)]
+    pub mode: Mode,
     /// Its file.
     #[serde(borrow)]
     pub file: Text<'a>,
@@ -323,6 +330,8 @@ pub enum StoredOutcome {
     Allowed,
     /// The jail refused it.
     Denied,
+    /// It is there, and the jail said that it is not.
+    Hidden,
     /// There is nothing of that name.
     NotFound,
     /// It failed, by this error.
@@ -335,6 +344,7 @@ impl<'de> Deserialize<'de> for StoredOutcome {
         Ok(match &*text {
             "allowed" => Self::Allowed,
             "denied" => Self::Denied,
+            "hidden" => Self::Hidden,
             "not-found" => Self::NotFound,
             error => Self::Failed(error.to_owned()),
         })

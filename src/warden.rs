@@ -21,6 +21,7 @@ pub mod directories;
 pub mod found;
 pub mod hand_over;
 pub mod here;
+pub mod hidden;
 pub mod look;
 pub mod metadata;
 pub mod names;
@@ -58,6 +59,7 @@ use crate::network::Attempt;
 use crate::policy::{Grants, Limit};
 use crate::sys::{self, Fork};
 use answering::Answering;
+use hidden::Hidden;
 use observe::{Observer, locked};
 use processes::Processes;
 use procfs::Procfs;
@@ -187,7 +189,7 @@ fn guard(
     drop(script);
 
     let processes = Processes::new(first.unsigned_abs()).map_err(step("cannot watch processes"))?;
-    let procfs = Procfs::read().map_err(step("cannot read /proc as its own"))?;
+    let procfs = Procfs::read(Hidden::new(grants)).map_err(step("cannot read /proc as its own"))?;
     let Ok(listener) = ours.receive() else {
         // The script ended before it had a filter.
         let _ = end_rest(scoped);

@@ -380,6 +380,15 @@ fn nobody_loosens_the_policy_of_the_machine() {
     world.write("brig.toml", "[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 99\n");
     assert_eq!(world.done(&mut farm(&world.brig(&["build"]))), ["read", "HOME"]);
     assert_eq!(world.record()["limits"]["processes"], 99);
+    for permissive in ["mode = \"permissive\"", "extends = \"permissive\""] {
+        world.write("brig.toml", permissive);
+        let output = world.build(&mut farm(&world.brig(&["build"])));
+        assert!(!output.status.success() && done(&output).is_empty(), "{}", shown(&output));
+        assert!(stderr(&output).contains("does not let anybody make it permissive"));
+    }
+    world.write("brig.toml", "");
+    let output = world.build(&mut farm(&world.brig(&["--policy", "permissive", "build"])));
+    assert!(!output.status.success() && done(&output).is_empty(), "{}", shown(&output));
     world.write("brig.toml", "locked = true");
     let output = world.build(&mut farm(&world.brig(&["build"])));
     assert!(stderr(&output).contains("only the policy of the machine"), "{}", shown(&output));
@@ -409,7 +418,7 @@ fn a_machines_policy_that_is_none_stops_every_script() {
 #[test]
 fn what_counts_for_nothing_is_said() {
     let world = World::new();
-    world.write("brig.toml", "name = \"ours\"\n[files]\nread = [\"/srv\"]\n");
+    world.write("brig.toml", "name = \"ours\"\n[files]\nread = [\"/srv\"]\nhide = [\"/var/x\"]\n");
     let check = world.brig(&["policy", "check"]);
     let output = succeed(&mut on_machine(&world, MACHINE, &check));
     let text = stderr(&output);
@@ -421,6 +430,9 @@ fn what_counts_for_nothing_is_said() {
         text.contains("Counts for nothing, because the policy is locked\n  files.read = /srv "),
         "{text}"
     );
+    // What takes away counts.
+    let hidden = text.split("Does not exist").nth(1).unwrap();
+    assert!(hidden.contains("\n  /var/x ") && !text.contains("files.hide"), "{text}");
     let machine = world.text("  OUTSIDE/data ");
     assert!(
         text.lines()

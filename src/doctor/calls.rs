@@ -9,6 +9,7 @@ use super::kernel::Kernel;
 use super::listener::Step;
 use super::{named, sentence};
 use crate::sys;
+use crate::warden::hidden::Hidden;
 use crate::warden::procfs::Procfs;
 
 impl Kernel<'_> {
@@ -196,7 +197,7 @@ impl Kernel<'_> {
 
     fn procfs(&self) -> Check {
         let name @ (id, group) = ("procfs", Group::Processes);
-        if let Err(errno) = Procfs::read() {
+        if let Err(errno) = Procfs::read(Hidden::default()) {
             return Check::missing(
                 id,
                 group,

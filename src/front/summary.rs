@@ -10,6 +10,7 @@ use super::fresh;
 use crate::access::printable;
 use crate::audit::Findings;
 use crate::config::LinksOverride;
+use crate::policy::Mode;
 use crate::session::Run;
 
 /// How it is printed.
@@ -94,13 +95,31 @@ impl Summary<'_> {
                 printable(&by.links)
             ));
         }
+        let permissive = self.permissive();
+        if permissive > 0 {
+            parts.push(format!("{permissive} of them permissive"));
+        }
         let denied: usize = self.denied().values().map(Vec::len).sum();
         parts.push(match denied {
             0 => "nothing denied".to_owned(),
+            denied if permissive > 0 => format!("{denied} denied or only recorded"),
             denied => counted(denied, "denial"),
         });
         writeln!(text, "{} {}", style.status("Jailed"), parts.join(", "))
             .expect("a String takes it all");
+        if permissive > 0 {
+            writeln!(
+                text,
+                "{} by a permissive policy scripts were kept from writing elsewhere, and from nothing else",
+                style.label(33, "warning")
+            )
+            .expect("a String takes it all");
+        }
+    }
+
+    /// How many scripts ran that were denied nothing but to write.
+    fn permissive(&self) -> usize {
+        self.runs.iter().filter(|run| run.mode == Mode::Permissive).count()
     }
 
     /// Sentences by package, each once.
@@ -163,6 +182,7 @@ mod tests {
         Run {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/a".into(),
+            mode: Mode::Enforce,
             denials,
             findings: Vec::new(),
             withheld: Vec::new(),
@@ -180,6 +200,20 @@ mod tests {
             "      Jailed 1 build script run in the jail, 1 fresh, nothing denied\n"
         );
         assert_eq!(summary.render(Style { color: false, quiet: true }, true), "");
+    }
+
+    #[test]
+    fn who_only_watches_is_told_so() {
+        let runs = [run(vec!["tried to read `/x`".to_owned()]), run(Vec::new())];
+        let [watched, jailed] = runs;
+        let runs = [Run { mode: Mode::Permissive, ..watched }, jailed];
+        let findings = Findings::default();
+        let summary = Summary { runs: &runs, findings: &findings, overridden: &[] };
+        let text = summary.render(PLAIN, true);
+        let line =
+            "2 build script runs in the jail, 1 of them permissive, 1 denied or only recorded
+                    warning: by a permissive policy scripts were kept from writing elsewhere, and";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

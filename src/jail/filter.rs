@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use libc::sock_filter;
 
-use super::rule::{Action, Case, Comparison, Rule};
+use super::rule::{Action, Case, Comparison, NEWFSTATAT, NOTIFY, Rule, STATX};
 use super::syscalls::{Architecture, TOPICS};
 
 /// Where the kernel puts what a program may look at (`struct seccomp_data`, seccomp(2)).
@@ -43,17 +43,18 @@ impl Program {
     }
 }
 
-/// The filter for scripts of this program's own architecture.
+/// The filter for scripts of this program's own architecture; `hides` is whether something is not to
+/// exist for them.
 #[must_use]
-pub fn compile() -> Program {
-    compile_for(Architecture::NATIVE)
+pub fn compile(hides: bool) -> Program {
+    compile_for(Architecture::NATIVE, hides)
 }
 
 /// The filter for scripts of an architecture.
 #[must_use]
-pub fn compile_for(architecture: Architecture) -> Program {
+pub fn compile_for(architecture: Architecture, hides: bool) -> Program {
     let mut code = Code::default();
-    code.search(&ranges(architecture));
+    code.search(&ranges(architecture, hides));
     let native = code.put(load(data::NUMBER));
     // A 32-bit entry has other numbers, so the architecture is looked at before the number.
     let other = code.answer(UNKNOWN);
@@ -74,11 +75,13 @@ struct Range {
 /// All numbers, in order: those of the table, and gaps between and behind them that are refused.
 /// The last range reaches up to `u32::MAX`, and so takes in the x32 entry, which is bit 30 of the
 /// number.
-fn ranges(architecture: Architecture) -> Vec<Range> {
+fn ranges(architecture: Architecture, hides: bool) -> Vec<Range> {
+    // A path beside `AT_EMPTY_PATH` counts: what it finds would not be hidden.
+    let rule = |rule| if hides && [NEWFSTATAT, STATX].contains(&rule) { NOTIFY } else { rule };
     let rules: BTreeMap<u32, Rule> = TOPICS
         .iter()
         .flat_map(|topic| topic.calls)
-        .filter_map(|call| Some((call.number(architecture)?, call.rule)))
+        .filter_map(|call| Some((call.number(architecture)?, rule(call.rule))))
         .collect();
     let unknown = Rule::Always(UNKNOWN);
     let mut ranges: Vec<Range> = Vec::new();

@@ -131,8 +131,13 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
     }
     let abi = effective_abi(kernel);
     let files = AccessFs::from_all(abi);
-    let network = AccessNet::from_all(abi);
-    let scopes = Scope::from_all(abi);
+    let mut network = AccessNet::from_all(abi);
+    let mut scopes = Scope::from_all(abi);
+    if grants.is_permissive() {
+        network = BitFlags::EMPTY;
+        // By the other one the script is ended.
+        scopes &= Scope::Signal;
+    }
 
     // `abi` is at most the kernel's, so every right can be demanded: nothing is best effort.
     let mut ruleset =
@@ -162,6 +167,12 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
             continue;
         }
         outer = outer.add_rule(PathBeneath::new(path, rights))?;
+    }
+    if grants.is_permissive() {
+        let everything = access(Right::Execute, abi);
+        let root = PathFd::new("/")
+            .map_err(|error| Error::Path { path: "/".into(), source: io::Error::other(error) })?;
+        outer = outer.add_rule(PathBeneath::new(root, everything))?;
     }
     // A domain of its own for the script, also where there are no scopes: without one the script
     // would be in the warden's, and could read the warden's memory and environment, in which the
@@ -194,6 +205,7 @@ fn closed(grants: &Grants) -> Option<PathBuf> {
     let candidates = ["/", "/var", "/run", "/tmp", "/etc", "/home"].map(PathBuf::from);
     candidates
         .into_iter()
+        .filter(|_| !grants.is_permissive())
         .find(|path| !grants.covers(Right::List, path) && std::fs::read_dir(path).is_ok())
 }
 

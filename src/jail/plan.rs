@@ -36,7 +36,10 @@ impl Plan {
     /// # Errors
     /// See [`landlock::Error`].
     pub fn new(grants: &Grants) -> Result<Self, landlock::Error> {
-        Ok(Self { rulesets: landlock::plan(grants)?, filter: filter::compile() })
+        Ok(Self {
+            rulesets: landlock::plan(grants)?,
+            filter: filter::compile(grants.hides_something()),
+        })
     }
 
     /// What the jail enforces once entered. Every step of entering is obligatory, so this holds of

@@ -7,7 +7,7 @@ use crate::cli::PackageSpec;
 use crate::exit::Ending;
 use crate::policy::document::{OnDenial, Place, Rule, Unnamed};
 use crate::policy::layers::Places;
-use crate::policy::{Layers, Limit, Policy};
+use crate::policy::{Layers, Limit, Mode, Policy};
 use crate::show::page::{Page, Paint};
 
 /// Shows it, for one package if one is named.
@@ -53,7 +53,12 @@ fn versions(package: &PackageSpec) -> Vec<String> {
 
 fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
     let locked = if layers.locked { ", locked" } else { "" };
-    page.title(&format!("policy `{}`{locked}, for {of}", policy.name));
+    let permissive = policy.mode == Mode::Permissive;
+    let mode = if permissive { ", permissive" } else { "" };
+    page.title(&format!("policy `{}`{locked}{mode}, for {of}", policy.name));
+    if permissive {
+        page.warning("What is not given here is recorded, and none of it denied but to write");
+    }
     page.heading("Documents, the lowest first");
     for layer in &layers.layers {
         page.line(2, &format!("{} ({})", layer.document.file, layer.owner.name()));
@@ -62,6 +67,7 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
         ("May be read", &policy.read),
         ("May be executed and read", &policy.execute),
         ("May be written and read", &policy.write),
+        ("Does not exist, but for what is given there", &policy.hide),
     ] {
         section(page, heading, rules.iter().map(|rule| (rule.text.clone(), &rule.place)));
     }
@@ -85,6 +91,7 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
         page.line(2, &format!("{}: {}", limit.key(), limit.value(&policy.limits)));
     }
     let then = match policy.on_denial {
+        _ if permissive => "is told, and the unit ends as its script does",
         OnDenial::Report => "is told, and the unit ends as its script does",
         OnDenial::Fail => "fails the unit",
     };

@@ -12,11 +12,13 @@ pub enum Builtin {
     Strict,
     /// For build farms.
     Farm,
+    /// To see what a policy would deny.
+    Permissive,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Default, Self::Strict, Self::Farm];
+    pub const ALL: [Self; 4] = [Self::Default, Self::Strict, Self::Farm, Self::Permissive];
 
     /// The name by which a document extends it.
     #[must_use]
@@ -25,6 +27,7 @@ impl Builtin {
             Self::Default => "default",
             Self::Strict => "strict",
             Self::Farm => "farm",
+            Self::Permissive => "permissive",
         }
     }
 
@@ -41,6 +44,7 @@ impl Builtin {
             Self::Default => "policies/default.toml",
             Self::Strict => "policies/strict.toml",
             Self::Farm => "policies/farm.toml",
+            Self::Permissive => "policies/permissive.toml",
         }
     }
 
@@ -51,6 +55,7 @@ impl Builtin {
             Self::Default => include_str!("../../policies/default.toml"),
             Self::Strict => include_str!("../../policies/strict.toml"),
             Self::Farm => include_str!("../../policies/farm.toml"),
+            Self::Permissive => include_str!("../../policies/permissive.toml"),
         }
     }
 
@@ -72,7 +77,7 @@ impl Builtin {
 mod tests {
     use super::*;
     use crate::policy::document::Unnamed;
-    use crate::policy::{Layers, Policy};
+    use crate::policy::{Layers, Mode, Policy};
 
     #[test]
     fn the_built_in_policies_are_policies() {
@@ -83,6 +88,14 @@ mod tests {
             let own = builtin.documents().unwrap().pop().unwrap();
             assert_eq!(own.name.as_deref(), Some(builtin.name()));
             assert_eq!(Builtin::of_name(builtin.name()), Some(builtin));
+        }
+        for builtin in Builtin::ALL {
+            let modes =
+                builtin.documents().unwrap().into_iter().filter_map(|document| document.mode);
+            let modes: Vec<Mode> = modes.map(|(mode, _)| mode).collect();
+            let expected: &[Mode] =
+                if builtin == Builtin::Permissive { &[Mode::Permissive] } else { &[] };
+            assert_eq!(modes, expected);
         }
         let farm = Builtin::Farm.documents().unwrap();
         assert!(farm.last().unwrap().locked.is_some());

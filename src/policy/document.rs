@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use semver::VersionReq;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
@@ -31,6 +32,8 @@ pub struct Document {
     pub extends: Option<Builtin>,
     /// Where it says that nothing above it may loosen it.
     pub locked: Option<Place>,
+    /// Whether what it does not give is denied, and where it says so.
+    pub mode: Option<(Mode, Place)>,
     /// Rules for every package.
     pub common: Rules,
     /// Rules for some packages.
@@ -59,6 +62,8 @@ pub struct Rules {
     pub execute: Vec<Rule>,
     /// Paths that may be written and read.
     pub write: Vec<Rule>,
+    /// Paths that do not exist for a script, as far as nothing there is granted.
+    pub hide: Vec<Rule>,
     /// Patterns of names of variables that a script gets.
     pub pass: Vec<Rule>,
     /// Patterns of names of variables that a script does not get.
@@ -83,6 +88,17 @@ pub enum Unnamed {
     Pass,
     /// It does not.
     Withhold,
+}
+
+/// Whether what a policy does not give is denied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// It is only recorded; but a script still writes nowhere else.
+    Permissive,
 }
 
 /// What becomes of a unit that was denied something.
@@ -182,6 +198,7 @@ impl Document {
             digest: digest::hex(&Sha256::digest(text.as_bytes())),
             extends: None,
             locked: None,
+            mode: None,
             common: Rules::default(),
             packages: Vec::new(),
             warnings: Diagnostics::default(),

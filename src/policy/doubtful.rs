@@ -55,6 +55,15 @@ impl<'d> Doubts<'d> {
                 }
             }
         }
+        for rule in &rules.hide {
+            let given = all().flat_map(|rules| [&rules.read, &rules.execute, &rules.write]);
+            let given = given.flatten().find(|given| is_below(&rule.text, &given.text));
+            if let Some(Rule { text, place, .. }) = given {
+                let message =
+                    format!("`{text}` in line {} gives this: it is not hidden", place.line);
+                self.add(rule, message, None);
+            }
+        }
         for rule in rules.pass.iter().chain(&rules.withhold) {
             self.variable(rule);
         }
@@ -167,6 +176,10 @@ mod tests {
             (
                 "files.write = [\"/srv\"]\n[[package]]\nname = \"p\"\n\nfiles.read = [\"/srv/x\"]",
                 Some("`/srv` in line 1 covers this already"),
+            ),
+            (
+                "files.read = [\"/srv\"]\nfiles.hide = [\"/srv/x\"]",
+                Some("`/srv` in line 1 gives this: it is not hidden"),
             ),
             ("files.read = [\"/srv/**\"]", Some("`**` is the same as `*` here")),
             (

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::document::{Place, Unnamed};
-use super::{Policy, pattern};
+use super::{Mode, Policy, pattern};
 use crate::unit::Unit;
 
 /// What a grant lets a script do with a path and everything below it.
@@ -35,6 +35,16 @@ pub struct Grant {
     pub place: Option<Place>,
 }
 
+/// What does not exist for one unit's script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hidden {
+    /// Paths, as far as nothing there is granted: absolute, without symbolic links, and the names by
+    /// which the rules have them.
+    pub paths: Vec<PathBuf>,
+    /// The directories in `/proc` of processes that are not the script's.
+    pub other_processes: bool,
+}
+
 /// Everything that one unit may do.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
@@ -42,6 +52,8 @@ pub struct Grants {
     pub policy: Policy,
     /// Paths.
     pub files: Vec<Grant>,
+    /// What does not exist for the script.
+    pub hidden: Hidden,
     /// The environment that the script is given.
     pub environment: Vec<(OsString, OsString)>,
     /// The library that is preloaded, which tells what of it is asked for.
@@ -55,6 +67,29 @@ impl Grants {
     #[must_use]
     pub fn covers(&self, right: Right, path: &Path) -> bool {
         self.files.iter().any(|grant| grant.right.includes(right) && is_below(path, &grant.path))
+    }
+
+    /// Whether what the rules do not give is only recorded, but for writing.
+    #[must_use]
+    pub fn is_permissive(&self) -> bool {
+        self.policy.mode == Mode::Permissive
+    }
+
+    /// Whether anything does not exist for the script.
+    #[must_use]
+    pub fn hides_something(&self) -> bool {
+        !self.is_permissive() && (self.hidden.other_processes || !self.hidden.paths.is_empty())
+    }
+
+    /// Whether a path that is absolute and free of symbolic links does not exist for the script. What is
+    /// granted does, and the directories on the way to it. Processes are for the warden to judge.
+    #[must_use]
+    pub fn hides(&self, path: &Path) -> bool {
+        self.hidden.paths.iter().any(|hidden| is_below(path, hidden))
+            && !self
+                .files
+                .iter()
+                .any(|grant| is_below(path, &grant.path) || is_below(&grant.path, path))
     }
 
     /// Whether a variable of this name is kept from the script, set or not.
@@ -114,6 +149,36 @@ mod tests {
         let below = |path, directory| is_below(Path::new(path), Path::new(directory));
         assert!(below("/a/b", "/a/b") && below("/a/b/c", "/a/b") && below("/x", "/"));
         assert!(!below("/a/bc", "/a/b") && !below("/a", "/a/b"));
+    }
+
+    #[test]
+    fn what_is_hidden_is_what_nothing_gives() {
+        let grant = |path: &str| Grant { right: Right::Read, path: path.into(), place: None };
+        let grants = Grants {
+            files: vec![grant("/home/u/project"), grant("/usr")],
+            hidden: Hidden {
+                paths: vec!["/home/u".into(), "/usr/x".into()],
+                other_processes: false,
+            },
+            ..Grants::default()
+        };
+        for (path, expected) in [
+            ("/home/u/.ssh", true),
+            ("/home/u/.ssh/id", true),
+            ("/home/u/projects", true),
+            ("/home/u", false),
+            ("/home/u/project", false),
+            ("/home/u/project/x", false),
+            ("/home", false),
+            ("/usr/x/y", false),
+        ] {
+            assert_eq!(grants.hides(Path::new(path)), expected, "{path}");
+        }
+        let all = Grants {
+            hidden: Hidden { paths: vec!["/".into()], other_processes: false },
+            ..Grants::default()
+        };
+        assert!(all.hides(Path::new("/")) && all.hides(Path::new("/etc")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::builtin::Builtin;
-use super::document::{Document, Error as DocumentError, Place};
+use super::document::{Document, Error as DocumentError, Mode, Place};
 
 /// The machine's document.
 pub const MACHINE: &str = "/etc/cargo-brig/policy.toml";
@@ -87,6 +87,12 @@ pub enum Error {
     Relative {
         /// The path.
         path: PathBuf,
+    },
+    /// What a locked policy forbids.
+    #[error("{by}: the policy is locked, and does not let anybody make it permissive")]
+    Permissive {
+        /// Who asks for it.
+        by: String,
     },
     /// A document that is not the machine's is locked.
     #[error("{}:{}: only the policy of the machine, `{MACHINE}`, can be locked", .place.file, .place.line)]
@@ -183,6 +189,9 @@ impl Layers {
         if let Some(place) = others.find_map(|layer| layer.document.locked.clone()) {
             return Err(Error::Locked { place });
         }
+        if locked {
+            Self::forbid_permissive(&layers, base)?;
+        }
         let base = if locked {
             extended
         } else {
@@ -193,7 +202,28 @@ impl Layers {
         let locked = locked || locks(base)?;
         let documents = base.documents()?.into_iter();
         let below = documents.map(|document| Layer { owner: Owner::Builtin, document });
+        if locked {
+            Self::forbid_permissive(&layers, Some(base))?;
+        }
         Ok(Self { layers: below.chain(layers).collect(), base, locked })
+    }
+
+    /// Nothing makes a locked policy permissive. To leave out what asks for it, as other loosenings are,
+    /// would run scripts for people who believe that they only watch.
+    fn forbid_permissive(layers: &[Layer], base: Option<Builtin>) -> Result<(), Error> {
+        if base == Some(Builtin::Permissive) {
+            return Err(Error::Permissive { by: "the built-in policy `permissive`".to_owned() });
+        }
+        for Layer { document, .. } in layers {
+            if let Some((Mode::Permissive, place)) = &document.mode {
+                return Err(Error::Permissive { by: format!("{}:{}", place.file, place.line) });
+            }
+            if document.extends == Some(Builtin::Permissive) {
+                let by = format!("{}, which extends `permissive`", document.file);
+                return Err(Error::Permissive { by });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -218,6 +248,33 @@ mod tests {
         fs::write(root.join(WORKSPACE), "").unwrap();
         assert_eq!(found(&root.join("member/src")), Some(root.clone()));
         assert_eq!(found(&root), Some(root));
+    }
+
+    #[test]
+    fn a_locked_policy_is_never_permissive() {
+        let of = |texts: &[(Owner, &str)], base| {
+            let layer = |(owner, text): &(Owner, &str)| {
+                let document = Document::parse("p.toml", text).unwrap();
+                Layer { owner: *owner, document }
+            };
+            let layers = Layers::of(texts.iter().map(layer).collect(), base);
+            layers.map(|layers| layers.base).map_err(|error| error.to_string())
+        };
+        let farm = (Owner::Machine, "extends = \"farm\"");
+        let permissive = Some(Builtin::Permissive);
+        assert_eq!(of(&[], permissive), Ok(Builtin::Permissive));
+        assert_eq!(of(&[(Owner::Machine, "")], permissive), Ok(Builtin::Permissive));
+        for (texts, base) in [
+            (&[farm][..], permissive),
+            (&[farm, (Owner::Workspace, "mode = \"permissive\"")], None),
+            (&[farm, (Owner::User, "extends = \"permissive\"")], None),
+            (&[(Owner::Machine, "extends = \"farm\"\nmode = \"permissive\"")], None),
+            (&[(Owner::Machine, "extends = \"permissive\"\nlocked = true")], None),
+            (&[(Owner::Workspace, "mode = \"permissive\"")], Some(Builtin::Farm)),
+        ] {
+            let error = of(texts, base).unwrap_err();
+            assert!(error.contains("is locked, and does not let"), "{texts:?} {error}");
+        }
     }
 
     #[test]

@@ -6,12 +6,12 @@
 //! A variable that a layer withholds passes where that layer or one above names it in full. A pattern
 //! with `*` passes only what nobody withholds: else `CARGO_*` would pass a token.
 //!
-//! Under a locked policy the layers above the machine's can take away, and never add: their `withhold`,
-//! lower `limits`, `unnamed = "withhold"` and `on-denial = "fail"` count, and nothing else.
+//! Under a locked policy the layers above the machine's can take away, and never add: their `hide` and
+//! `withhold`, lower `limits`, `unnamed = "withhold"` and `on-denial = "fail"` count, and nothing else.
 
 use semver::Version;
 
-use super::document::{OnDenial, Place, Rule, Rules, Unnamed};
+use super::document::{Mode, OnDenial, Place, Rule, Rules, Unnamed};
 use super::layers::{Layer, Layers, Owner};
 use super::pattern;
 use super::{Limit, Limits};
@@ -23,12 +23,16 @@ pub struct Policy {
     pub name: String,
     /// The documents that it comes from, from the bottom up: file and digest.
     pub documents: Vec<(String, String)>,
+    /// Whether what is not given is denied.
+    pub mode: Mode,
     /// Paths that may be read.
     pub read: Vec<Rule>,
     /// Paths that may be executed and read.
     pub execute: Vec<Rule>,
     /// Paths that may be written and read.
     pub write: Vec<Rule>,
+    /// Paths that do not exist for a script, as far as nothing there is granted.
+    pub hide: Vec<Rule>,
     /// What becomes of variables, the uppermost rule first.
     pub variables: Vec<(Unnamed, Rule)>,
     /// What becomes of the others.
@@ -66,6 +70,9 @@ impl Policy {
             policy.documents.push((document.file.to_string(), document.digest.clone()));
             if layer.owner != Owner::Builtin {
                 policy.name = document.name.clone().unwrap_or(policy.name);
+            }
+            if let Some((mode, _)) = document.mode {
+                policy.mode = mode;
             }
             let locked = layers.locked && layer.owner > Owner::Machine;
             let mut variables = Vec::new();
@@ -146,6 +153,7 @@ impl Policy {
         self.read.append(&mut rules.read);
         self.execute.append(&mut rules.execute);
         self.write.append(&mut rules.write);
+        self.hide.append(&mut rules.hide);
         self.instructions.append(&mut rules.instructions);
         let passed = rules.pass.drain(..).map(|rule| (Unnamed::Pass, rule));
         let withheld = rules.withhold.drain(..).map(|rule| (Unnamed::Withhold, rule));
@@ -274,8 +282,10 @@ mod tests {
             assert!(policy.set.is_empty() && policy.instructions.is_empty());
             assert_eq!(policy.ineffective.len(), 11, "{:#?}", policy.ineffective);
         }
-        let tighter = "[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 7";
+        let tighter =
+            "files.hide = [\"/h\"]\n[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 7";
         let policy = policy(&[machine, (Owner::Workspace, tighter)]);
+        assert_eq!(policy.hide.last().unwrap().text, "/h");
         assert_eq!(policy.limits.processes, Some(7));
         assert_eq!(policy.variable(b"PATH").0, Unnamed::Withhold);
         assert!(policy.ineffective.is_empty());
@@ -301,10 +311,11 @@ mod tests {
             let (of_package, fails, is_strict) = switches;
             let head = if of_package { "[[package]]\nname = \"openssl-sys\"\n" } else { "" };
             let then = if fails { "fail" } else { "report" };
+            let hide = read.replace('/', "/h");
             let unnamed = if is_strict { "withhold" } else { "pass" };
             format!(
                 "{head}on-denial = \"{then}\"\nfiles.read = {read}\nfiles.execute = {execute}\n\
-                 files.write = {write}\nenvironment.pass = {pass}\n\
+                 files.write = {write}\nfiles.hide = {hide}\nenvironment.pass = {pass}\n\
                  environment.withhold = {withhold}\nenvironment.unnamed = \"{unnamed}\"\n\
                  limits.processes = {one}\nlimits.output = {other}\n\
                  instructions.allow = [\"rustc-cfg=@*\"]\n"
@@ -326,6 +337,8 @@ mod tests {
             prop_assert_eq!(&policy.read, &plain.read);
             prop_assert_eq!(&policy.execute, &plain.execute);
             prop_assert_eq!(&policy.write, &plain.write);
+            // What is hidden stays so, and more can be.
+            prop_assert!(policy.hide.starts_with(&plain.hide));
             prop_assert!(policy.instructions.is_empty() && policy.set.is_empty());
             prop_assert_eq!(policy.on_denial, OnDenial::Fail);
             for limit in Limit::ALL {

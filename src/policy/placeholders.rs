@@ -28,6 +28,10 @@ pub const NAMES: &[&str] = &[
     "jobserver",
 ];
 
+/// What stands for the directories in `/proc` of processes that are not the script's. They come and
+/// go, and so this is no path, and nothing but a rule that hides can name it.
+pub const OTHER_PROCESSES: &str = "{other-processes}";
+
 /// What stands for which directory, for one unit.
 #[derive(Clone, Debug, Default)]
 pub struct Placeholders {

@@ -11,21 +11,25 @@ use toml::de::{DeTable, DeValue};
 use super::Limit;
 use super::builtin::Builtin;
 use super::diagnostic::{Diagnostics, Lines, Severity, similar};
-use super::document::{Document, OnDenial, PackageRules, Place, Rule, Rules, Unnamed};
+use super::document::{Document, Mode, OnDenial, PackageRules, Place, Rule, Rules, Unnamed};
 use super::doubtful::{Doubt, doubts};
-use super::syntax::{Mistake, instruction, is_package_name, listed, path, there_are, variable};
+use super::syntax::{
+    Mistake, hidden, instruction, is_package_name, listed, path, there_are, variable,
+};
 
 /// The keys that a document has itself, beside those of [`SECTIONS`].
-pub(super) const KEYS: &[&str] = &["name", "extends", "locked", "on-denial", "package"];
+pub(super) const KEYS: &[&str] = &["name", "extends", "locked", "mode", "on-denial", "package"];
 /// The keys that a `[[package]]` has itself.
 pub(super) const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
 pub(super) const SECTIONS: &[&str] = &["files", "environment", "instructions", "limits"];
-pub(super) const FILE_KEYS: &[&str] = &["read", "execute", "write"];
+pub(super) const FILE_KEYS: &[&str] = &["read", "execute", "write", "hide"];
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
 pub(super) const INSTRUCTION_KEYS: &[&str] = &["allow"];
 pub(super) const ON_DENIAL: &[(&str, OnDenial)] =
     &[("report", OnDenial::Report), ("fail", OnDenial::Fail)];
+pub(super) const MODE: &[(&str, Mode)] =
+    &[("enforce", Mode::Enforce), ("permissive", Mode::Permissive)];
 pub(super) const UNNAMED: &[(&str, Unnamed)] =
     &[("pass", Unnamed::Pass), ("withhold", Unnamed::Withhold)];
 
@@ -145,6 +149,10 @@ impl<'t> Reader<'t> {
                     Some(locked) => document.locked = locked.then(|| self.place(&span)),
                     None => self.wrong_type(value, "`true` or `false`"),
                 },
+                "mode" => {
+                    let found = self.one_of(value, MODE);
+                    document.mode = found.map(|found| (found, self.place(&value.span())));
+                }
                 "package" => document.packages = self.packages(value),
                 _ => self.section(key, value, &mut document.common),
             }
@@ -217,16 +225,7 @@ impl<'t> Reader<'t> {
         }
         let Some(table) = self.table(value) else { return };
         match key {
-            "files" => {
-                for (key, _, value) in self.entries(table, "`files`", &[FILE_KEYS]) {
-                    let list = match key {
-                        "read" => &mut rules.read,
-                        "execute" => &mut rules.execute,
-                        _ => &mut rules.write,
-                    };
-                    *list = self.rules(value, path);
-                }
-            }
+            "files" => self.files(table, rules),
             "environment" => self.environment(table, rules),
             "instructions" => {
                 for (_, _, value) in self.entries(table, "`instructions`", &[INSTRUCTION_KEYS]) {
@@ -234,6 +233,26 @@ impl<'t> Reader<'t> {
                 }
             }
             _ => self.limits(table, rules),
+        }
+    }
+
+    fn files(&mut self, table: &DeTable<'t>, rules: &mut Rules) {
+        for (key, _, value) in self.entries(table, "`files`", &[FILE_KEYS]) {
+            match key {
+                "read" => rules.read = self.rules(value, path),
+                "execute" => rules.execute = self.rules(value, path),
+                "write" => rules.write = self.rules(value, path),
+                _ => rules.hide = self.rules(value, hidden),
+            }
+        }
+        let Rules { read, execute, write, hide, .. } = rules;
+        for hide in hide {
+            let given = [(&*read, "read"), (execute, "executed"), (write, "written")];
+            let given = given.into_iter().find(|(rules, _)| has(rules, &hide.text));
+            if let Some((_, done)) = given {
+                let message = format!("`{}` is both {done} and hidden", hide.text);
+                self.error(hide.span.clone(), message, None);
+            }
         }
     }
 
@@ -270,7 +289,7 @@ impl<'t> Reader<'t> {
             }
         }
         for pass in &rules.pass {
-            if rules.withhold.iter().any(|withhold| withhold.text == pass.text) {
+            if has(&rules.withhold, &pass.text) {
                 let message = format!("`{}` is both passed and withheld", pass.text);
                 self.error(pass.span.clone(), message, None);
             }
@@ -319,6 +338,10 @@ impl<'t> Reader<'t> {
         }
         self.found.0.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     }
+}
+
+fn has(rules: &[Rule], text: &str) -> bool {
+    rules.iter().any(|rule| rule.text == text)
 }
 
 fn a(noun: &str) -> String {

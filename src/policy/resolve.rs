@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::document::{Place, Rule};
-use super::grants::{Grant, Grants, Right};
+use super::grants::{Grant, Grants, Hidden, Right};
+use super::placeholders::OTHER_PROCESSES;
 use super::written::Written;
-use super::{Policy, pattern};
+use super::{Mode, Policy, pattern};
 use crate::preload::protocol::FILE_NAME;
 use crate::settings;
 use crate::unit::{Jobserver, Unit};
@@ -79,6 +80,7 @@ pub fn resolve(
     // Of several rules that give the same, the lowest layer's is named: this sort keeps their order.
     grants.files.sort_by(|a, b| (&a.path, a.right).cmp(&(&b.path, b.right)));
     grants.files.dedup_by(|a, b| a.path == b.path && a.right == b.right);
+    grants.hidden = hidden(&policy.hide, unit, private);
     grants.policy = policy;
     environment(unit, private, users_wrapper, &mut grants);
     Ok(grants)
@@ -127,6 +129,31 @@ pub(super) fn expand(rule: &Rule, unit: &Unit, private: Private<'_>) -> Vec<Path
         let fits = |name: &OsString| pattern::matches_exactly(part.as_bytes(), name.as_bytes());
         entries.filter(|entry| fits(&entry.file_name())).map(|entry| entry.path()).collect()
     })
+}
+
+/// What these rules hide, by the names that they have for it and by its real path.
+fn hidden(rules: &[Rule], unit: &Unit, private: Private<'_>) -> Hidden {
+    let (processes, rules): (Vec<_>, Vec<_>) =
+        rules.iter().partition(|rule| rule.text == OTHER_PROCESSES);
+    let named = rules.into_iter().flat_map(|rule| expand(rule, unit, private));
+    // The root is home to some users in containers.
+    let named = named.filter(|path| path.parent().is_some() || unit.home().as_ref() != Some(path));
+    let mut paths: Vec<PathBuf> = named.flat_map(|path| [real_path(&path), path]).collect();
+    paths.sort();
+    paths.dedup();
+    Hidden { paths, other_processes: !processes.is_empty() }
+}
+
+/// The path without symbolic links, as far as it exists.
+fn real_path(path: &Path) -> PathBuf {
+    let exists = |path: &&Path| fs::symlink_metadata(path).is_ok();
+    let there = path.ancestors().find(exists).unwrap_or(Path::new("/"));
+    let real = fs::canonicalize(there).unwrap_or_else(|_| there.to_owned());
+    // Nothing to join would leave a slash at the end.
+    match path.strip_prefix(there) {
+        Ok(rest) if rest.parent().is_some() => real.join(rest),
+        _ => real,
+    }
 }
 
 /// Leaves out the home directory itself and everything above it.
@@ -178,7 +205,9 @@ fn environment(
         }
         if grants.withholds(name) {
             grants.withheld.push(name.clone());
-            continue;
+            if !grants.is_permissive() {
+                continue;
+            }
         }
         // Cargo names us here; the script is told of the wrapper that the user had.
         if name == "RUSTC_WRAPPER" {
@@ -187,7 +216,7 @@ fn environment(
             }
             continue;
         }
-        let is_replaced = |replaced: &&str| name == *replaced && !grants.policy.names(replaced);
+        let is_replaced = |replaced: &&str| name == *replaced && replaces(&grants.policy, replaced);
         if !REPLACED.iter().any(is_replaced) {
             grants.environment.push((name.clone(), value.clone()));
         }
@@ -196,7 +225,7 @@ fn environment(
         grants.environment.push((OsString::from(name), value.as_os_str().to_owned()));
     };
     for (name, path) in [("TMPDIR", private.tmp), ("HOME", private.home)] {
-        if !grants.policy.names(name) || unit.variable(name).is_none() {
+        if replaces(&grants.policy, name) || unit.variable(name).is_none() {
             give(name, path);
         }
     }
@@ -219,6 +248,12 @@ fn environment(
             grants.environment.push((name.to_owned(), value.into()));
         }
     }
+}
+
+/// Whether a variable that leads to the user's own files is replaced. The one that says where to write
+/// is, if that alone is denied.
+fn replaces(policy: &Policy, name: &str) -> bool {
+    !policy.names(name) && (policy.mode == Mode::Enforce || name == "TMPDIR")
 }
 
 /// Whether a compiler wrapper hands its work to a daemon, which runs outside the jail and is out of
@@ -354,6 +389,34 @@ mod tests {
         assert_eq!(value("PATH").as_deref(), Some("/bin"));
         assert_ne!(value("OUT_DIR").as_deref(), Some("/x"));
         assert_eq!(grants.withheld, ["CARGO_REGISTRY_TOKEN", "EDITOR", "OTHER_TOKEN"]);
+    }
+
+    #[test]
+    fn what_is_hidden_is_hidden_by_all_its_names() {
+        let fixture = fixture(&[]);
+        let root = fs::canonicalize(fixture.dir.path()).unwrap();
+        fs::create_dir_all(root.join("home/real")).unwrap();
+        std::os::unix::fs::symlink(root.join("home"), root.join("users")).unwrap();
+        let text = format!(
+            "[files]\nhide = [\"{}/users/re*\", \"{{home}}/absent/x\", \"{{other-processes}}\"]",
+            root.display()
+        );
+        let tmp = root.join("home/real/tmp");
+        fs::create_dir(&tmp).unwrap();
+        let private = Private { tmp: &tmp, home: &tmp, library: None };
+        let grants = resolve(policy(&fixture, &text), &fixture.unit, private, None).unwrap();
+        for (path, expected) in [
+            ("users/real/x", true),
+            ("home/real/x", true),
+            ("home/absent/x", true),
+            ("home/absent", false),
+            ("home/other", false),
+            ("home/real/tmp/x", false),
+            ("home/real", false),
+        ] {
+            assert_eq!(grants.hides(&root.join(path)), expected, "{path}");
+        }
+        assert!(grants.hidden.other_processes);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::builtin::Builtin;
 use super::limits::Limit;
 use super::placeholders;
 use super::reader::{
-    ENVIRONMENT_KEYS, FILE_KEYS, INSTRUCTION_KEYS, KEYS, ON_DENIAL, PACKAGE_KEYS, SECTIONS, UNNAMED,
+    ENVIRONMENT_KEYS, FILE_KEYS, INSTRUCTION_KEYS, KEYS, MODE, ON_DENIAL, PACKAGE_KEYS, SECTIONS,
+    UNNAMED,
 };
 
 /// The schema.
@@ -27,6 +28,7 @@ pub fn schema() -> Value {
             "pattern": format!(r"^(/|\{{({placeholders})\}}(/.+)?$)"),
             "not": {"pattern": r"(^|/)\.\.?(/|$)|//|./$"},
         },
+        "hidden": {"anyOf": [{"const": placeholders::OTHER_PROCESSES}, {"$ref": "#/definitions/path"}]},
         "variable": {
             "type": "string",
             "description": "The name of a variable; `*` stands for any part of it.",
@@ -86,6 +88,10 @@ fn property(key: &str) -> Value {
         "locked" => {
             json!({"type": "boolean", "description": "In the policy of the machine: the layers above it can take away, and never add"})
         }
+        "mode" => word(
+            "Whether what no rule gives is denied, or all but writes outside OUT_DIR only recorded as denied",
+            MODE,
+        ),
         "on-denial" => word("What becomes of a unit that was denied something", ON_DENIAL),
         "package" => {
             let mut package =
@@ -103,6 +109,7 @@ fn property(key: &str) -> Value {
         "write" => {
             list("path", "May be opened for writing and reading, created, removed and renamed")
         }
+        "hide" => list("hidden", "Does not exist for the script, unless another rule gives it"),
         "environment" => object("Which variables a script gets", ENVIRONMENT_KEYS),
         "pass" => list(
             "variable",
@@ -171,7 +178,8 @@ mod tests {
             }
         }
         missed.sort();
-        let beyond_a_schema = ["variable_that_is_both", "version_that_is_none"];
+        let beyond_a_schema =
+            ["both_read_and_hidden", "variable_that_is_both", "version_that_is_none"];
         assert_eq!(missed, beyond_a_schema);
     }
 }

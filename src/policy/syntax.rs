@@ -57,6 +57,11 @@ pub(super) fn path(text: &str) -> Result<(), Mistake> {
     Ok(())
 }
 
+/// Whether a text is a path that can be hidden.
+pub(super) fn hidden(text: &str) -> Result<(), Mistake> {
+    if text == placeholders::OTHER_PROCESSES { Ok(()) } else { path(text) }
+}
+
 /// Whether a text is a pattern of names of variables.
 pub(super) fn variable(text: &str) -> Result<(), Mistake> {
     if text.is_empty() {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::Error;
 use crate::cli::{PackageSpec, Show};
 use crate::front::command_line::CommandLine;
+use crate::policy::Mode;
 use crate::process::Exit;
 use crate::stored::{Brief, Head};
 use crate::{audit, front, record};
@@ -49,6 +50,8 @@ pub struct Found {
     pub exit: Exit,
     /// How many things the jail refused.
     pub denied: u64,
+    /// Whether its policy denied anything but writes.
+    pub mode: Mode,
     /// How many programs were run, the script included.
     pub programs: usize,
     /// How many files it left in `OUT_DIR`; none if the record does not say.
@@ -227,6 +230,7 @@ impl Found {
             written: fs::metadata(path).and_then(|metadata| metadata.modified()).ok(),
             exit: brief.exit,
             denied: super::denied(&brief),
+            mode: brief.policy.mode,
             programs: brief.processes.iter().map(|process| process.programs.len()).sum(),
             outputs: brief.outputs.as_ref().map(|all| all.len() as u64 + brief.outputs_dropped),
         }))

@@ -4,6 +4,7 @@ use super::find::Found;
 use super::page::{Page, cut};
 use super::quantity::{counted, moment, short_exit};
 use crate::access::printable;
+use crate::policy::Mode;
 
 /// The widest cell.
 const CELL: usize = 60;
@@ -46,7 +47,10 @@ fn row(run: &Found) -> [String; 7] {
         cell(&built_for),
         moment(run.started),
         short_exit(run.exit),
-        run.denied.to_string(),
+        match run.mode {
+            Mode::Enforce => run.denied.to_string(),
+            Mode::Permissive => format!("{} (permissive)", run.denied),
+        },
         run.programs.to_string(),
         run.outputs.map_or_else(|| "-".to_owned(), |outputs| outputs.to_string()),
     ]

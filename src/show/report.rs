@@ -9,6 +9,7 @@ use super::quantity::{bytes, counted, duration, exit, memory, moment};
 use super::{groups, processes, rule};
 use crate::access::Kind;
 use crate::policy::Builtin;
+use crate::policy::Mode;
 use crate::policy::document::Rules;
 use crate::policy::placeholders::Placeholders;
 use crate::stored::{Environment, Stored, StoredAccess, StoredOutcome, StoredUnit, Text};
@@ -74,6 +75,7 @@ struct Accesses<'r> {
     renamed: Vec<&'r str>,
     changed: Vec<&'r str>,
     executed: Vec<&'r str>,
+    hidden: Vec<&'r str>,
     missing: Vec<&'r str>,
     failed: BTreeMap<&'r str, u64>,
 }
@@ -85,6 +87,7 @@ impl<'r> Accesses<'r> {
             let path = &*access.path;
             match &access.outcome {
                 StoredOutcome::Denied => {}
+                StoredOutcome::Hidden => sorted.hidden.push(path),
                 StoredOutcome::NotFound => sorted.missing.push(path),
                 StoredOutcome::Failed(error) => *sorted.failed.entry(error).or_default() += 1,
                 StoredOutcome::Allowed => match access.kind {
@@ -102,7 +105,9 @@ impl<'r> Accesses<'r> {
             }
         }
         // They are by path, and differ in kind or outcome.
-        for paths in [&mut sorted.missing, &mut sorted.renamed, &mut sorted.changed] {
+        for paths in
+            [&mut sorted.hidden, &mut sorted.missing, &mut sorted.renamed, &mut sorted.changed]
+        {
             paths.dedup();
         }
         sorted
@@ -143,6 +148,9 @@ impl Report<'_> {
         facts.push(exit(self.stored.exit));
         facts.push(format!("policy `{}`", &*policy.name));
         page.line(2, &facts.join(", "));
+        if policy.mode == Mode::Permissive {
+            page.warning("Permissive: of what stands here as denied, writes alone were");
+        }
         page.dim(2, &path.to_string_lossy());
     }
 
@@ -281,6 +289,7 @@ impl Report<'_> {
     }
 
     fn missing(&self, page: &mut Page) {
+        self.paths(page, "Looked for and hidden from it", &self.accesses.hidden);
         let missing = &self.accesses.missing;
         if self.all {
             self.paths(page, "Looked for and not found", missing);

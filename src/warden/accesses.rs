@@ -51,11 +51,13 @@ const ALLOWED: u8 = 0;
 const DENIED: u8 = 254;
 const NOT_FOUND: u8 = 255;
 const UNKNOWN: u8 = 253;
+const HIDDEN: u8 = 252;
 
 fn packed(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Allowed => ALLOWED,
         Outcome::Denied => DENIED,
+        Outcome::Hidden => HIDDEN,
         Outcome::NotFound => NOT_FOUND,
         // The highest number that Linux has is 133 (errno(3)).
         Outcome::Failed(errno) => {
@@ -68,6 +70,7 @@ fn unpacked(outcome: u8) -> Outcome {
     match outcome {
         ALLOWED => Outcome::Allowed,
         DENIED => Outcome::Denied,
+        HIDDEN => Outcome::Hidden,
         NOT_FOUND => Outcome::NotFound,
         UNKNOWN => Outcome::Failed(Errno::UnknownErrno),
         errno => Outcome::Failed(Errno::from_raw(errno.into())),

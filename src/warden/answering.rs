@@ -22,6 +22,8 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::argument::PathAt;
 use super::here::Here;
+use super::metadata::Unopened;
+use super::names::Use;
 use super::observe::{Observer, Shared, locked, outcome};
 use super::place::Place;
 use super::processes::Execution;
@@ -54,7 +56,7 @@ pub struct Answering<'a, 'g> {
 /// One thread's part of it.
 struct Thread<'a, 'g> {
     all: Answering<'a, 'g>,
-    procfs: Procfs,
+    procfs: Procfs<'g>,
 }
 
 /// A thread's stack, in bytes.
@@ -78,7 +80,11 @@ impl<'a, 'g> Answering<'a, 'g> {
     ///
     /// # Errors
     /// If there can be no more threads.
-    pub fn start<'scope>(self, scope: &'scope Scope<'scope, '_>, procfs: Procfs) -> io::Result<()>
+    pub fn start<'scope>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        procfs: Procfs<'g>,
+    ) -> io::Result<()>
     where
         'a: 'scope,
         'g: 'scope,
@@ -96,7 +102,7 @@ impl<'a, 'g> Answering<'a, 'g> {
     }
 
     /// Starts one thread for each further processor that the script may use.
-    fn start_others<'scope>(self, scope: &'scope Scope<'scope, '_>, procfs: &Procfs)
+    fn start_others<'scope>(self, scope: &'scope Scope<'scope, '_>, procfs: &Procfs<'g>)
     where
         'a: 'scope,
         'g: 'scope,
@@ -175,6 +181,11 @@ impl<'a, 'g> Thread<'a, 'g> {
 
     /// Carries out or judges one call, notes it, and answers it; or gives back what has to wait.
     fn notified(&self, call: &Notification) -> Option<Box<Waiting>> {
+        // The kernel asks about these for a policy that hides something, and they are most of all calls.
+        if !self.procfs.hidden.is_empty() && look::names_nothing(call) {
+            self.give(call, Answer::Continue).ok();
+            return None;
+        }
         let (process, is_first) = self.observer().meet(call, &self.procfs);
         self.procfs.directories.meet(call.pid, is_first.then_some(process));
         if let Some(request) = open::Request::of(call) {
@@ -241,10 +252,15 @@ impl<'a, 'g> Thread<'a, 'g> {
             self.procfs.directories.moves(call.pid);
         }
         if let Some(request) = look::Request::of(call.number) {
-            if let Some((path, found)) = request.look(call, &self.procfs) {
-                self.observer().add(request.kind, &path, outcome(found.err()), process);
-            }
-            return Some(Answer::Continue);
+            let Some((path, found)) = request.look(call, &self.procfs) else {
+                return Some(Answer::Continue);
+            };
+            let mut observer = self.observer();
+            let outcome = observer.judged(request.kind, &path, found.err());
+            observer.add(request.kind, &path, outcome, process);
+            // What is hidden the kernel would find.
+            let is_hidden = found.is_err() && self.procfs.hidden.hides(&path);
+            return Some(if is_hidden { Answer::Fail(Errno::ENOENT) } else { Answer::Continue });
         }
         if let Some(request) = names::Request::of(call.number) {
             let _change = self.begin(call)?;
@@ -282,7 +298,9 @@ impl<'a, 'g> Thread<'a, 'g> {
         if let Some(path) = path
             && result != Err(Errno::ENOSYS)
         {
-            self.observer().add(Kind::ReadLink, &path, outcome(result.err()), process);
+            let mut observer = self.observer();
+            let outcome = observer.judged(Kind::ReadLink, &path, result.err());
+            observer.add(Kind::ReadLink, &path, outcome, process);
         }
         result.map_or_else(Answer::Fail, |()| Answer::Done)
     }
@@ -293,7 +311,14 @@ impl<'a, 'g> Thread<'a, 'g> {
         process: u32,
         request: metadata::Request,
     ) -> Result<(), Errno> {
-        let file = request.open(call, &self.procfs)?;
+        let file = match request.open(call, &self.procfs) {
+            Ok(file) => file,
+            Err(Unopened { errno, hidden }) => {
+                let uses = hidden.map(|path| Use { kind: request.kind(), path });
+                self.observer().note(process, uses.as_slice(), Some(errno));
+                return Err(errno);
+            }
+        };
         let change = request.change(call)?;
         // A pipe or a socket has no path, and is the script's own or was handed to it. A device that it
         // may write to is not its own.
@@ -333,6 +358,10 @@ impl<'a, 'g> Thread<'a, 'g> {
         };
         let mut observer = self.observer();
         let outcome = observer.judged(Kind::Execute, &path, errno);
+        if errno == Some(Errno::ENOENT) && self.procfs.hidden.hides(&path) {
+            observer.add(Kind::Execute, &path, outcome, process);
+            return Answer::Fail(Errno::ENOENT);
+        }
         observer.processes.attempts(process, Execution { thread: call.pid, path, outcome });
         Answer::Continue
     }

@@ -71,6 +71,13 @@ pub fn real_path(file: RawFd) -> Result<Vec<u8>, Errno> {
     }
 }
 
+/// Whether there is something of this name, be it only a link.
+#[must_use]
+pub fn is_there(path: &[u8]) -> bool {
+    let keep = libc::AT_SYMLINK_NOFOLLOW;
+    sys::look(AT_FDCWD.as_raw_fd(), &c_string(path.to_vec()), keep).is_ok()
+}
+
 /// The kernel's part of an error.
 #[must_use]
 pub fn errno(error: &io::Error) -> Errno {

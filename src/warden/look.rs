@@ -67,10 +67,27 @@ impl Request {
                 argument::descriptor(call.arguments[index]) & libc::AT_SYMLINK_NOFOLLOW == 0
             }
         };
+        if let Some(path) = place.hidden(procfs, follow) {
+            return Some((path, Err(Errno::ENOENT)));
+        }
         let found =
             if self.kind == Kind::ReadLink { place.read_link() } else { place.look(follow) };
         Some((place.name(procfs), found))
     }
+}
+
+/// Whether a call asks about an open file: with an empty path (openat(2), `AT_EMPTY_PATH`).
+#[must_use]
+pub fn names_nothing(call: &Notification) -> bool {
+    let flags = match call.number {
+        libc::SYS_newfstatat => 3,
+        libc::SYS_statx => 2,
+        _ => return false,
+    };
+    let path = call.arguments[1];
+    // Since Linux 6.11 there need be no path at all.
+    argument::descriptor(call.arguments[flags]) & libc::AT_EMPTY_PATH != 0
+        && (path == 0 || argument::path(call.pid, path).is_ok_and(|path| path.is_empty()))
 }
 
 // Calls that libc does not number yet.

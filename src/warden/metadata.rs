@@ -65,6 +65,15 @@ enum Values {
     RemoveAttribute(usize),
 }
 
+/// Why a file was not opened.
+#[derive(Debug)]
+pub struct Unopened {
+    /// What the call fails with.
+    pub errno: Errno,
+    /// What does not exist for the caller, if that is why.
+    pub hidden: Option<Vec<u8>>,
+}
+
 /// A change that a script has asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
@@ -126,8 +135,9 @@ impl Request {
     ///
     /// # Errors
     /// What the call fails with.
-    pub fn open(self, call: &Notification, procfs: &Procfs) -> Result<Found, Errno> {
-        self.target.open(call, procfs)
+    pub fn open(self, call: &Notification, procfs: &Procfs) -> Result<Found, Unopened> {
+        let mut hidden = None;
+        self.target.open(call, procfs, &mut hidden).map_err(|errno| Unopened { errno, hidden })
     }
 
     /// Reads what is to be changed.
@@ -192,18 +202,30 @@ impl Change {
 }
 
 impl Target {
-    fn open(self, call: &Notification, procfs: &Procfs) -> Result<Found, Errno> {
+    /// `hidden` gets what does not exist for the caller, if it names that.
+    fn open(
+        self,
+        call: &Notification,
+        procfs: &Procfs,
+        hidden: &mut Option<Vec<u8>>,
+    ) -> Result<Found, Errno> {
         match self {
             // What was opened without access cannot be changed by its descriptor (open(2), `O_PATH`).
             Self::Descriptor(index) if is_path_only(call, index)? => Err(Errno::EBADF),
             Self::Descriptor(index) => Place::of_descriptor(call, index),
-            Self::Path(at, link) => named(call, procfs, at, link),
+            Self::Path(at, link) => named(call, procfs, at, link, hidden),
         }
     }
 }
 
 /// The file that a call names by a path.
-fn named(call: &Notification, procfs: &Procfs, at: PathAt, link: Link) -> Result<Found, Errno> {
+fn named(
+    call: &Notification,
+    procfs: &Procfs,
+    at: PathAt,
+    link: Link,
+    hidden: &mut Option<Vec<u8>>,
+) -> Result<Found, Errno> {
     let (follow, may_be_empty) = match link {
         Link::Follow => (true, false),
         Link::Keep => (false, false),
@@ -221,14 +243,17 @@ fn named(call: &Notification, procfs: &Procfs, at: PathAt, link: Link) -> Result
     if let Some(directory) = directory {
         // utimensat(2) without a path is futimens(3).
         if call.arguments[index] == 0 && call.number == libc::SYS_utimensat {
-            return Target::Descriptor(directory).open(call, procfs);
+            return Target::Descriptor(directory).open(call, procfs, hidden);
         }
         if may_be_empty && argument::path(call.pid, call.arguments[index])?.is_empty() {
             return Place::of_descriptor(call, directory);
         }
     }
     let flags = libc::O_PATH | libc::O_CLOEXEC | if follow { 0 } else { libc::O_NOFOLLOW };
-    Place::of(call, at, procfs)?.open(procfs, found::flags(flags), 0)
+    let place = Place::of(call, at, procfs)?;
+    let found = place.open(procfs, found::flags(flags), 0);
+    *hidden = place.is_hidden().then(|| place.told());
+    found
 }
 
 /// Whether a descriptor was opened without access (`proc_pid_fdinfo`(5)).

@@ -249,7 +249,7 @@ fn name(
             Ok(name)
         }
         Err(errno) => {
-            uses.push(Use { kind, path: place.text() });
+            uses.push(Use { kind, path: place.told() });
             Err(errno)
         }
     }
@@ -265,7 +265,7 @@ fn opened(
 ) -> Result<Found, Errno> {
     let place = Place::of(call, at, procfs)?;
     let found = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0);
-    let path = found.as_ref().map_or_else(|_| place.text(), |found| found.path.clone());
+    let path = found.as_ref().map_or_else(|_| place.told(), |found| found.path.clone());
     uses.push(Use { kind, path });
     found
 }

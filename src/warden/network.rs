@@ -18,6 +18,7 @@ use nix::sys::stat::fstat;
 use super::argument;
 use crate::access::Outcome;
 use crate::network::Attempt;
+use crate::policy::Grants;
 use crate::sys::{Answer, Notification};
 
 /// So many different attempts are kept.
@@ -32,8 +33,10 @@ const ADDRESS: usize = 128;
 const QUESTION: usize = 12 + 255;
 
 /// The attempts of one script.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Network {
+    /// Whether nothing is refused.
+    is_permissive: bool,
     attempts: Vec<Attempt>,
     /// By inode number.
     stand_ins: HashMap<u64, StandIn>,
@@ -65,8 +68,18 @@ fn low(call: &Notification, index: usize) -> i32 {
 }
 
 impl Network {
+    /// None yet, of a script with these grants.
+    #[must_use]
+    pub fn new(grants: &Grants) -> Self {
+        let is_permissive = grants.is_permissive();
+        Self { is_permissive, attempts: Vec::new(), stand_ins: HashMap::new() }
+    }
+
     /// Judges and notes a call on a socket; none if it is not such a call.
     pub fn call(&mut self, call: &Notification, process: u32) -> Option<Answer> {
+        if self.is_permissive {
+            return self.watch(call, process);
+        }
         let answer = match call.number {
             libc::SYS_socket => return Some(self.socket(call, process)),
             libc::SYS_connect | libc::SYS_bind => self.connect(call, process),
@@ -93,6 +106,73 @@ impl Network {
         &self.attempts
     }
 
+    /// Lets a call pass, and notes where it goes: what another thread makes of its arguments meanwhile
+    /// is as much allowed.
+    fn watch(&mut self, call: &Notification, process: u32) -> Option<Answer> {
+        match call.number {
+            libc::SYS_socket => return Some(self.watched_socket(call, process)),
+            libc::SYS_connect | libc::SYS_bind => {
+                let read = Address::read(call, call.arguments[1], call.arguments[2]);
+                let Ok((_, to)) = read else { return Some(Answer::Continue) };
+                let Some(socket) = self.stand_in(call) else { return Some(Answer::Continue) };
+                let names_server = call.number == libc::SYS_connect && to.port == Some(DOMAIN);
+                socket.server = names_server.then(|| to.clone());
+                let socket = socket.clone();
+                if to.text.is_some() && !names_server {
+                    self.refuse(&socket, to, None, process);
+                }
+            }
+            libc::SYS_sendto => {
+                let messages = Message::of_sendto(call).into_iter().collect();
+                self.watch_messages(call, process, messages);
+            }
+            libc::SYS_sendmsg => {
+                let messages = Message::of_header(call, call.arguments[1]).into_iter().collect();
+                self.watch_messages(call, process, messages);
+            }
+            libc::SYS_sendmmsg => {
+                self.watch_messages(call, process, Message::all_of(call).unwrap_or_default());
+            }
+            libc::SYS_setsockopt => {}
+            _ => return None,
+        }
+        Some(Answer::Continue)
+    }
+
+    /// Makes a socket, to know it again.
+    fn watched_socket(&mut self, call: &Notification, process: u32) -> Answer {
+        let (family, kind) = (low(call, 0), low(call, 1));
+        let flags = SockFlag::from_bits_truncate(kind);
+        let socket = StandIn { family, kind: kind & 0xf, server: None };
+        match new_socket(call) {
+            Some(Ok((file, inode))) => {
+                self.remember(inode, socket);
+                Answer::Descriptor(file, flags.contains(SockFlag::SOCK_CLOEXEC))
+            }
+            Some(Err(errno)) => Answer::Fail(errno),
+            None => {
+                self.refuse(&socket, Address::default(), None, process);
+                Answer::Continue
+            }
+        }
+    }
+
+    fn watch_messages(&mut self, call: &Notification, process: u32, messages: Vec<Message>) {
+        let Some(socket) = self.stand_in(call).cloned() else { return };
+        for message in messages {
+            let Some(to) = message.to.clone().or_else(|| socket.server.clone()) else { continue };
+            let host = (to.port == Some(DOMAIN)).then(|| message.host(call)).flatten();
+            self.refuse(&socket, to, host, process);
+        }
+    }
+
+    fn remember(&mut self, inode: u64, socket: StandIn) {
+        if self.stand_ins.len() >= STAND_INS {
+            self.stand_ins.clear();
+        }
+        self.stand_ins.insert(inode, socket);
+    }
+
     fn socket(&mut self, call: &Notification, process: u32) -> Answer {
         let (family, kind) = (low(call, 0), low(call, 1));
         let flags = SockFlag::from_bits_truncate(kind);
@@ -101,10 +181,7 @@ impl Network {
             && [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET].contains(&kind);
         let stand_in = StandIn { family, kind, server: None };
         if has_addresses && let Ok((socket, inode)) = new_stand_in(flags) {
-            if self.stand_ins.len() >= STAND_INS {
-                self.stand_ins.clear();
-            }
-            self.stand_ins.insert(inode, stand_in);
+            self.remember(inode, stand_in);
             return Answer::Descriptor(socket, flags.contains(SockFlag::SOCK_CLOEXEC));
         }
         self.refuse(&stand_in, Address::default(), None, process);
@@ -183,6 +260,29 @@ impl Network {
             None => {}
         }
     }
+}
+
+/// The socket that a call asks for, and its inode number; none if it is of another kind than most
+/// programs have.
+fn new_socket(call: &Notification) -> Option<Result<(OwnedFd, u64), Errno>> {
+    let family = match low(call, 0) {
+        libc::AF_INET => AddressFamily::Inet,
+        libc::AF_INET6 => AddressFamily::Inet6,
+        libc::AF_UNIX => AddressFamily::Unix,
+        _ => return None,
+    };
+    let flags = SockFlag::from_bits_truncate(low(call, 1)) | SockFlag::SOCK_CLOEXEC;
+    let (kind, usual) = match low(call, 1) & 0xf {
+        libc::SOCK_STREAM => (SockType::Stream, libc::IPPROTO_TCP),
+        libc::SOCK_DGRAM => (SockType::Datagram, libc::IPPROTO_UDP),
+        libc::SOCK_SEQPACKET => (SockType::SeqPacket, 0),
+        _ => return None,
+    };
+    if ![0, usual].contains(&low(call, 2)) {
+        return None;
+    }
+    let inode = |socket: OwnedFd| fstat(&socket).map(|stat| (socket, stat.st_ino));
+    Some(socket(family, kind, flags, None).and_then(inode))
 }
 
 fn new_stand_in(flags: SockFlag) -> Result<(OwnedFd, u64), Errno> {

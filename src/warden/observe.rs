@@ -12,6 +12,8 @@ use nix::sys::signal::Signal;
 use super::accesses::Accesses;
 use super::argument;
 use super::asked::Asked;
+use super::found;
+use super::hidden::Hidden;
 use super::names::Use;
 use super::network::Network;
 use super::processes::{Executed, Execution, Processes};
@@ -27,6 +29,7 @@ use crate::sys::Notification;
 #[derive(Debug)]
 pub struct Observer<'a> {
     grants: &'a Grants,
+    hidden: Hidden<'a>,
     accesses: Accesses,
     /// See [`Network`].
     pub network: Network,
@@ -47,9 +50,9 @@ impl<'a> Observer<'a> {
     /// An observer that measures by these grants.
     #[must_use]
     pub fn new(grants: &'a Grants, processes: Processes) -> Self {
-        let (accesses, network) = (Accesses::default(), Network::default());
+        let (accesses, network) = (Accesses::default(), Network::new(grants));
         let asked = Asked::new(grants);
-        Self { grants, accesses, network, asked, processes }
+        Self { grants, hidden: Hidden::new(grants), accesses, network, asked, processes }
     }
 
     /// What was denied, and how much more there is of that.
@@ -157,8 +160,12 @@ impl<'a> Observer<'a> {
     /// The outcome of a use of a path, which failed with this error: whether that is the jail's doing.
     #[must_use]
     pub fn judged(&self, kind: Kind, path: &[u8], errno: Option<Errno>) -> Outcome {
+        if errno == Some(Errno::ENOENT) && self.hidden.hides(path) {
+            return Self::hidden_outcome(kind, path);
+        }
         let refusals = [Errno::EACCES, Errno::EPERM, Errno::EXDEV];
-        if errno.is_some_and(|errno| refusals.contains(&errno)) {
+        // What a permissive policy lets pass is told of as if it had not.
+        if errno.map_or(self.grants.is_permissive(), |errno| refusals.contains(&errno)) {
             let path = Path::new(OsStr::from_bytes(path));
             let place = if kind.is_of_a_name() { path.parent().unwrap_or(path) } else { path };
             if kind.right().is_some_and(|right| !self.grants.covers(right, place)) {
@@ -166,6 +173,22 @@ impl<'a> Observer<'a> {
             }
         }
         outcome(errno)
+    }
+
+    /// The outcome of a use of what is hidden: by what is there, not by what the script was told.
+    fn hidden_outcome(kind: Kind, path: &[u8]) -> Outcome {
+        // To give a name, its directory has to be there.
+        let is_there = if kind.is_of_a_name() {
+            let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            found::is_there(&path[..slash.max(1)])
+        } else {
+            found::is_there(path)
+        };
+        match kind.right() {
+            _ if !is_there => Outcome::NotFound,
+            Some(_) => Outcome::Denied,
+            None => Outcome::Hidden,
+        }
     }
 
     /// Notes what came of an open that had to wait.
@@ -202,7 +225,8 @@ impl<'a> Observer<'a> {
         let scripts =
             name.map(|name| scripts::between(procfs, thread, name, &program)).unwrap_or_default();
         for path in scripts.iter().chain([&program]) {
-            self.add(Kind::Execute, path, Outcome::Allowed, process);
+            let outcome = self.judged(Kind::Execute, path, None);
+            self.add(Kind::Execute, path, outcome, process);
         }
     }
 

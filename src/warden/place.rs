@@ -6,7 +6,7 @@
 //! `/proc/self`, and through it `/dev/fd` and `/dev/stdin`. They can lie behind any other link, so a
 //! path that meets one is followed part by part, and those links are read as the caller's.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -37,9 +37,16 @@ pub struct Place {
     pub name: CString,
     /// Whether a symbolic link was met on it.
     has_links: Cell<bool>,
+    /// What of it does not exist for the caller, once that was met.
+    hidden: RefCell<Option<Vec<u8>>>,
 }
 
 impl Place {
+    fn new(caller: u32, base: Option<Arc<Found>>, name: CString) -> Self {
+        let (has_links, hidden) = (Cell::new(false), RefCell::default());
+        Self { caller, base, name, has_links, hidden }
+    }
+
     /// The place that a call's arguments name.
     ///
     /// # Errors
@@ -91,7 +98,7 @@ impl Place {
         } else {
             None
         };
-        Ok(Self { caller: call.pid, base, name, has_links: Cell::new(false) })
+        Ok(Self::new(call.pid, base, name))
     }
 
     fn starts_in_procfs(&self) -> Result<bool, Errno> {
@@ -106,7 +113,7 @@ impl Place {
     pub fn for_caller(caller: u32, name: CString, procfs: &Procfs) -> Result<Self, Errno> {
         let is_absolute = name.to_bytes().starts_with(b"/");
         let base = if is_absolute { None } else { Some(procfs.directories.cwd(caller)?) };
-        Ok(Self { caller, base, name, has_links: Cell::new(false) })
+        Ok(Self::new(caller, base, name))
     }
 
     /// The open file that an argument names, as a place of no name (openat(2), `AT_EMPTY_PATH`).
@@ -143,6 +150,9 @@ impl Place {
     /// The path as far as it resolves, without a link at its end being followed.
     #[must_use]
     pub fn name(&self, procfs: &Procfs) -> Vec<u8> {
+        if let Some(hidden) = &*self.hidden.borrow() {
+            return hidden.clone();
+        }
         if !self.has_links.get() && self.leads_up_from_what_is_there() {
             return self.text();
         }
@@ -176,9 +186,51 @@ impl Place {
         Some(joined(&real_path(directory.as_raw_fd()).ok()?, name.to_bytes()))
     }
 
+    /// The path, as far as it can be told of something that could not be used.
+    #[must_use]
+    pub fn told(&self) -> Vec<u8> {
+        self.hidden.borrow().clone().unwrap_or_else(|| self.text())
+    }
+
+    /// What of this place, or of the way to it, does not exist for the caller. `follow` is whether a link
+    /// at its end is followed.
+    #[must_use]
+    pub fn hidden(&self, procfs: &Procfs, follow: bool) -> Option<Vec<u8>> {
+        if procfs.hidden.is_empty() {
+            return None;
+        }
+        let hidden = self.look_for_hidden(procfs, follow);
+        self.hidden.borrow_mut().clone_from(&hidden);
+        hidden
+    }
+
+    fn look_for_hidden(&self, procfs: &Procfs, follow: bool) -> Option<Vec<u8>> {
+        let mut parts = self.name.to_bytes().split(|byte| *byte == b'/');
+        if !parts.any(|part| part == b"..") {
+            let text = self.text();
+            if procfs.hidden.hides(&text) {
+                return Some(text);
+            }
+            let open = sys::open(self.directory(), &self.name, path_only(), 0, NO_LINKS);
+            // No link was met, be there something or not.
+            if open.err() != Some(Errno::ELOOP) {
+                return None;
+            }
+        }
+        let mut walk = self.start().ok()?;
+        walk.run(procfs, follow).err()?;
+        walk.hidden
+    }
+
+    /// Whether something of it does not exist for the caller.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.hidden.borrow().is_some()
+    }
+
     /// Another name, from the same directory.
     fn part(&self, name: CString) -> Self {
-        Self { caller: self.caller, base: self.base.clone(), name, has_links: Cell::new(false) }
+        Self::new(self.caller, self.base.clone(), name)
     }
 
     /// Whether there is a symbolic link, and it can be read; for the record only.
@@ -203,10 +255,16 @@ impl Place {
     /// # Errors
     /// Those of open(2).
     pub fn open(&self, procfs: &Procfs, flags: u64, mode: u64) -> Result<Found, Errno> {
+        let has = |flag| flags & found::flags(flag) != 0;
+        let creates = has(libc::O_CREAT);
+        let keep = has(libc::O_NOFOLLOW) || (creates && has(libc::O_EXCL));
+        if self.hidden(procfs, !keep).is_some() {
+            return Err(Errno::ENOENT);
+        }
         let open = |resolve| sys::open(self.directory(), &self.name, flags, mode, resolve);
         match open(NO_LINKS) {
             // No link was met, and so its name is its real path.
-            Ok(file) => return admitted(procfs, self.as_named(file)?),
+            Ok(file) => return self.admitted(procfs, self.as_named(file)?),
             Err(Errno::ELOOP) => {}
             Err(errno) => return Err(errno),
         }
@@ -214,19 +272,16 @@ impl Place {
         if let Ok(file) = open(NO_MAGIC_LINKS) {
             let found = Found::new(file)?;
             if procfs::own(&found.path).is_none() {
-                return admitted(procfs, found);
+                return self.admitted(procfs, found);
             }
         }
-        let has = |flag| flags & found::flags(flag) != 0;
-        let creates = has(libc::O_CREAT);
-        let keep = has(libc::O_NOFOLLOW) || (creates && has(libc::O_EXCL));
         let Last { directory, name, is_magic } = self.start()?.run(procfs, !keep)?;
         let resolve = if is_magic { 0 } else { NO_MAGIC_LINKS };
         if creates && self.name.to_bytes().ends_with(b"/") {
             return Err(Errno::EISDIR);
         }
         let file = sys::open(directory.as_raw_fd(), &name, flags, mode, resolve)?;
-        admitted(procfs, Found::new(file)?)
+        self.admitted(procfs, Found::new(file)?)
     }
 
     /// A file that was opened by this name without a link on it.
@@ -255,8 +310,15 @@ impl Place {
             return self.open(procfs, flags, mode);
         }
         let resolve = resolve | NO_MAGIC_LINKS;
+        if !procfs.hidden.is_empty() {
+            // Where this leads, the kernel alone can say; then it is looked at before it is opened.
+            let keep = flags & found::flags(libc::O_NOFOLLOW);
+            let flags = path_only() | keep;
+            let found = sys::open(self.directory(), &self.name, flags, 0, resolve);
+            self.admitted(procfs, Found::new(found?)?)?;
+        }
         let file = sys::open(self.directory(), &self.name, flags, mode, resolve)?;
-        admitted(procfs, Found::new(file)?)
+        self.admitted(procfs, Found::new(file)?)
     }
 
     /// The directory that holds the place's last name, and that name, with the slashes behind it.
@@ -276,17 +338,34 @@ impl Place {
             directory => c_string(directory.to_vec()),
         };
         let place = self.part(directory);
-        Ok((place.open(procfs, path_only() | found::flags(libc::O_DIRECTORY), 0)?, last))
+        let hide = |path: Vec<u8>| {
+            self.hidden.replace(Some(path));
+            Errno::ENOENT
+        };
+        let flags = path_only() | found::flags(libc::O_DIRECTORY);
+        let directory = place.open(procfs, flags, 0).map_err(|errno| {
+            let hidden = place.hidden.take();
+            hidden.map_or(errno, |hidden| hide(joined(&hidden, last.to_bytes())))
+        })?;
+        let path = joined(&directory.path, last.to_bytes());
+        if procfs.hidden.hides(&path) {
+            return Err(hide(path));
+        }
+        Ok((directory, last))
+    }
+
+    fn admitted(&self, procfs: &Procfs, found: Found) -> Result<Found, Errno> {
+        if procfs.hidden.hides(&found.path) {
+            self.hidden.replace(Some(found.path));
+            return Err(Errno::ENOENT);
+        }
+        if procfs.is_refused(&found.path) { Err(Errno::EACCES) } else { Ok(found) }
     }
 
     /// The path, to be followed part by part.
     fn start(&self) -> Result<Walk, Errno> {
         Walk::new(self.caller, self.base.as_deref(), self.name.to_bytes())
     }
-}
-
-fn admitted(procfs: &Procfs, found: Found) -> Result<Found, Errno> {
-    if procfs.is_refused(&found.path) { Err(Errno::EACCES) } else { Ok(found) }
 }
 
 /// The calling thread's working directory, or an open file of its.

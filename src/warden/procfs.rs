@@ -13,24 +13,27 @@ use nix::fcntl::AT_FDCWD;
 use super::argument;
 use super::directories::Directories;
 use super::found::{c_string, errno};
+use super::hidden::Hidden;
 use crate::sys;
 
 /// What the warden has to know of proc(5) on this machine.
 #[derive(Debug)]
-pub struct Procfs {
+pub struct Procfs<'g> {
     /// Where else it is mounted: what lies there is refused.
     elsewhere: Vec<Vec<u8>>,
+    /// What does not exist, there and elsewhere.
+    pub hidden: Hidden<'g>,
     /// Where processes stand.
     pub directories: Directories,
 }
 
-impl Procfs {
+impl<'g> Procfs<'g> {
     /// Looks for mounts.
     ///
     /// # Errors
     /// If `/proc` is not there or is another process-id namespace's: then nothing can be said of a
     /// script's processes.
-    pub fn read() -> Result<Self, Errno> {
+    pub fn read(hidden: Hidden<'g>) -> Result<Self, Errno> {
         let own = std::process::id().to_string();
         if fs::read_link("/proc/self").map_err(|error| errno(&error))? != *own {
             return Err(Errno::ESRCH);
@@ -44,13 +47,14 @@ impl Procfs {
             let point = unescaped(point);
             (kind == b"proc" && !is_below(&point, b"/proc")).then_some(point)
         });
-        Ok(Self { elsewhere: elsewhere.collect(), directories: Directories::default() })
+        Ok(Self { elsewhere: elsewhere.collect(), hidden, directories: Directories::default() })
     }
 
     /// The same for another thread.
     #[must_use]
     pub fn another(&self) -> Self {
-        Self { elsewhere: self.elsewhere.clone(), directories: self.directories.another() }
+        let (elsewhere, hidden) = (self.elsewhere.clone(), self.hidden);
+        Self { elsewhere, hidden, directories: self.directories.another() }
     }
 
     /// Whether what lies at this real path is not to be opened for a script.
@@ -115,8 +119,11 @@ mod tests {
 
     #[test]
     fn its_own_directory_is_refused_but_for_what_is_public() {
-        let procfs =
-            Procfs { elsewhere: vec![b"/x y".to_vec()], directories: Directories::default() };
+        let procfs = Procfs {
+            elsewhere: vec![b"/x y".to_vec()],
+            hidden: Hidden::default(),
+            directories: Directories::default(),
+        };
         let own = |name: &str| format!("/proc/{}{name}", std::process::id()).into_bytes();
         assert!(procfs.is_refused(&own("/mem")) && !procfs.is_refused(&own("/status")));
         assert!(procfs.is_refused(b"/x y/1/mem") && !procfs.is_refused(b"/x yz"));

@@ -10,6 +10,7 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::found::{self, Found, c_string, errno, path_only, real_path};
+use super::names::joined;
 use super::procfs::{Procfs, process_of};
 use crate::sys;
 
@@ -25,6 +26,8 @@ pub struct Walk {
     /// The parts that are left, the next one last. Slashes at the end of a path are an empty part.
     rest: Vec<Vec<u8>>,
     links: usize,
+    /// What does not exist for the caller, where that ended the walk.
+    pub hidden: Option<Vec<u8>>,
 }
 
 /// Where a walk has ended: the last name, and the directory it is in.
@@ -58,7 +61,7 @@ impl Walk {
             Some(directory) => directory.file.try_clone().map_err(|error| errno(&error))?,
             None => root()?,
         };
-        let mut walk = Self { caller, current, rest: Vec::new(), links: 0 };
+        let mut walk = Self { caller, current, rest: Vec::new(), links: 0, hidden: None };
         walk.push(path);
         Ok(walk)
     }
@@ -119,6 +122,13 @@ impl Walk {
     fn step(&mut self, procfs: &Procfs, part: &[u8], follow: bool) -> Result<Step, Errno> {
         if part.is_empty() {
             return Ok(Step::Further);
+        }
+        if !procfs.hidden.is_empty() {
+            let path = joined(&real_path(self.current.as_raw_fd())?, part);
+            if procfs.hidden.hides(&path) {
+                self.hidden = Some(path);
+                return Err(Errno::ENOENT);
+            }
         }
         // Only slashes are left.
         let is_last = self.rest.iter().all(Vec::is_empty);

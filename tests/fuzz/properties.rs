@@ -15,7 +15,7 @@ use cargo_brig::show::report;
 use cargo_brig::stored::Stored;
 
 /// A text is a policy, or is told of by place; and no policy loosens a locked one.
-pub fn policy(data: &[u8]) {
+pub(crate) fn policy(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let document = match Document::parse("fuzzed.toml", text) {
         Ok(document) => document,
@@ -42,7 +42,7 @@ pub fn policy(data: &[u8]) {
         assert_eq!(both.write, plain.write);
         assert_eq!(both.instructions, plain.instructions);
         assert_eq!(both.set, plain.set);
-        assert_eq!(both.on_denial, plain.on_denial);
+        assert_eq!((both.on_denial, both.mode), (plain.on_denial, plain.mode));
         for limit in Limit::ALL {
             assert!(limit.of(&both.limits) <= limit.of(&plain.limits), "{}", limit.key());
         }
@@ -55,7 +55,7 @@ pub fn policy(data: &[u8]) {
 
 /// The output of a script says the same however it is cut, nothing that is withheld reaches Cargo, and
 /// what reaches it is read there as what was judged. The first byte says where it is cut.
-pub fn instructions(data: &[u8]) {
+pub(crate) fn instructions(data: &[u8]) {
     let Some((cut, output)) = data.split_first() else { return };
     let relay = |pieces: &mut dyn Iterator<Item = &[u8]>| -> (Vec<u8>, Relayed) {
         let mut out = Vec::new();
@@ -91,7 +91,7 @@ pub fn instructions(data: &[u8]) {
 }
 
 /// A record is one, or an error; and what `cargo brig show` makes of one steers no terminal.
-pub fn record(data: &[u8]) {
+pub(crate) fn record(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Ok(stored) = serde_json::from_str::<Stored>(text) else { return };
     for all in [false, true] {

@@ -75,7 +75,7 @@ fn answer(architecture: Architecture, name: &str, arguments: &[u64]) -> Action {
         .find(|call| call.name == name)
         .and_then(|call| call.number(architecture))
         .unwrap_or_else(|| panic!("{architecture:?} has no {name}"));
-    let program = compile_for(architecture);
+    let program = compile_for(architecture, false);
     interpret(program.instructions(), architecture.audit(), number, &six(arguments)).0
 }
 
@@ -119,7 +119,7 @@ fn around(rule: &Rule) -> Vec<[u64; 6]> {
 #[test]
 fn program_agrees_with_the_table() {
     for architecture in BOTH {
-        let program = compile_for(architecture);
+        let program = compile_for(architecture, false);
         let own = crate::preload::protocol::NUMBER;
         let edges = [
             own - 1,
@@ -149,7 +149,7 @@ fn program_agrees_with_the_table() {
 #[test]
 fn program_is_short_and_shallow() {
     for architecture in BOTH {
-        let program = compile_for(architecture);
+        let program = compile_for(architecture, false);
         let length = program.instructions().len();
         assert!(length <= 512, "{length}");
         let steps = (0..512)
@@ -158,7 +158,7 @@ fn program_is_short_and_shallow() {
             })
             .max();
         assert!(steps <= Some(64), "{steps:?}");
-        assert_eq!(ranges(architecture)[0].first, 0);
+        assert_eq!(ranges(architecture, false)[0].first, 0);
     }
 }
 
@@ -167,7 +167,7 @@ fn other_entries_do_not_exist() {
     const I386: u32 = 0x4000_0003;
     const ARM: u32 = 0x4000_0028;
     for architecture in BOTH {
-        let program = compile_for(architecture);
+        let program = compile_for(architecture, false);
         for audit in [0, I386, ARM, architecture.audit() ^ 0x8000_0000, u32::MAX] {
             for number in [0, 1, 11, 20, 102, 295] {
                 let (action, _) = interpret(program.instructions(), audit, number, &[0; 6]);
@@ -177,7 +177,7 @@ fn other_entries_do_not_exist() {
     }
     // x32: read, open, execve, io_uring_setup and x32's own execve; its own numbers without the
     // bit as well.
-    let program = compile_for(Architecture::X86_64);
+    let program = compile_for(Architecture::X86_64, false);
     let x32 = [0, 2, 59, 425, 520].map(|number| 0x4000_0000 | number);
     for number in x32.into_iter().chain(512..=547) {
         let audit = Architecture::X86_64.audit();
@@ -189,7 +189,7 @@ fn other_entries_do_not_exist() {
 #[test]
 fn unknown_calls_do_not_exist() {
     for architecture in BOTH {
-        let program = compile_for(architecture);
+        let program = compile_for(architecture, false);
         for number in [340, 400, 423, 472, 473, 1000, u32::MAX] {
             let (action, _) =
                 interpret(program.instructions(), architecture.audit(), number, &[0; 6]);
@@ -369,7 +369,7 @@ fn fd(descriptor: &impl AsRawFd) -> u64 {
 
 /// Puts the calling thread, and what it starts, under the filter.
 fn install(flags: u64) -> c_long {
-    let program = compile();
+    let program = compile(false);
     let instructions = program.instructions();
     let fprog = libc::sock_fprog {
         len: u16::try_from(instructions.len()).expect("a short program"),

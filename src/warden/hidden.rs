@@ -1,0 +1,62 @@
+//! What does not exist for a script, because its policy hides it.
+//!
+//! The warden says `ENOENT` where Landlock would say `EACCES`, and where a call only looks. That gives
+//! nothing: what Landlock refuses stays refused, whatever the answer is.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::argument;
+use crate::policy::Grants;
+
+/// See the file's description.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hidden<'g> {
+    grants: Option<&'g Grants>,
+}
+
+impl<'g> Hidden<'g> {
+    /// What these grants hide.
+    #[must_use]
+    pub fn new(grants: &'g Grants) -> Self {
+        Self { grants: grants.hides_something().then_some(grants) }
+    }
+
+    /// Whether nothing is hidden.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.grants.is_none()
+    }
+
+    /// Whether what is, or would be, at this real path does not exist for the script.
+    #[must_use]
+    pub fn hides(&self, path: &[u8]) -> bool {
+        let Some(grants) = self.grants else { return false };
+        let is_foreign = || process_in(path).is_some_and(|process| !is_of_script(process));
+        grants.hides(Path::new(OsStr::from_bytes(path)))
+            || (grants.hidden.other_processes && is_foreign())
+    }
+}
+
+/// The process or thread whose directory in proc(5) this path is or lies below.
+fn process_in(path: &[u8]) -> Option<u32> {
+    let rest = path.strip_prefix(b"/proc/")?;
+    str::from_utf8(rest.split(|byte| *byte == b'/').next()?).ok()?.parse().ok()
+}
+
+/// Whether a process or thread is the script's: then it descends from the warden, which takes in those
+/// whose parents are gone (prctl(2), `PR_SET_CHILD_SUBREAPER`).
+fn is_of_script(mut process: u32) -> bool {
+    let warden = std::process::id();
+    // Its number can be another's by the time that its parent is asked about: then it is gone.
+    while process > 1 {
+        let parent = argument::status(process, "PPid:").ok().and_then(|id| id.parse().ok());
+        match parent {
+            Some(parent) if parent == warden => return true,
+            Some(parent) => process = parent,
+            None => return false,
+        }
+    }
+    false
+}

@@ -1,0 +1,279 @@
+//! What a policy hides does not exist for a script, by whatever call and way it looks, and the record
+//! says what is true.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::{Project, fail, shown, stderr, stdout, succeed};
+
+/// Looks at what lies outside in every way, and says by which error each failed.
+const SCRIPT: &str = r#"
+use std::{env, ffi::CString, fs, io, path::Path, process::Command};
+unsafe extern "C" {
+    fn syscall(number: i64, ...) -> i64;
+    fn getppid() -> i32;
+}
+fn errno<T>(result: io::Result<T>) -> i32 {
+    result.err().map_or(0, |error| error.raw_os_error().unwrap_or(-1))
+}
+fn raw(result: i64) -> i32 {
+    if result < 0 { io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
+}
+fn c(path: &str) -> CString {
+    CString::new(path).unwrap()
+}
+fn main() {
+    let outside = fs::read_to_string("outside").unwrap();
+    let out = env::var("OUT_DIR").unwrap();
+    let say = |what: &str, errno: i32| println!("cargo::warning={what} {errno}");
+    let at = |name: &str| format!("{outside}/{name}");
+    let mut buffer = [0_u8; 512];
+    let here = -100_i64;
+    say("given", errno(fs::read(at("given/file"))));
+    say("the way to what is given", errno(fs::metadata(&outside)));
+    say("absent", errno(fs::metadata(at("absent"))));
+    say("read", errno(fs::read(at("file"))));
+    say("read a directory", errno(fs::read_dir(at("directory"))));
+    say("stat", errno(fs::metadata(at("file"))));
+    say("lstat", errno(fs::symlink_metadata(at("file"))));
+    say("stat of what is no directory", errno(fs::metadata(at("file/x"))));
+    say("readlink", errno(fs::read_link(at("link"))));
+    say("canonicalize", errno(fs::canonicalize(at("file"))));
+    say("execute", errno(Command::new(at("program")).status()));
+    say("create", errno(fs::write(at("new"), "")));
+    say("write", errno(fs::OpenOptions::new().write(true).open(at("file"))));
+    say("mkdir", errno(fs::create_dir(at("directory"))));
+    say("remove", errno(fs::remove_file(at("file"))));
+    say("rename", errno(fs::rename(at("file"), format!("{out}/file"))));
+    fs::write(format!("{out}/mine"), "").unwrap();
+    say("rename over", errno(fs::rename(format!("{out}/mine"), at("file"))));
+    say("link", errno(fs::hard_link(at("file"), format!("{out}/linked"))));
+    say("chmod", errno(fs::set_permissions(at("file"), std::os::unix::fs::PermissionsExt::from_mode(0o600))));
+    say("chdir", errno(env::set_current_dir(at("directory"))));
+    drop(std::os::unix::fs::symlink(at("directory"), format!("{out}/to-directory")));
+    drop(std::os::unix::fs::symlink(at("file"), format!("{out}/to-file")));
+    say("by a link", errno(fs::metadata(format!("{out}/to-file"))));
+    say("read by a link", errno(fs::read(format!("{out}/to-file"))));
+    say("below a link", errno(fs::metadata(format!("{out}/to-directory/file"))));
+    say("the link itself", errno(fs::symlink_metadata(format!("{out}/to-file"))));
+    say("leading up", errno(fs::metadata(at("directory/../given/file"))));
+    say("leading up again", errno(fs::metadata(at("given/../file"))));
+    say("from the root", errno(fs::metadata(format!("/proc/self/root{}", at("file")))));
+    unsafe {
+        let path = c(&at("file"));
+        say("O_PATH", raw(syscall(257, here, path.as_ptr(), 0o10000000, 0)));
+        say("access", raw(syscall(21, path.as_ptr(), 0)));
+        say("getxattr", raw(syscall(191, path.as_ptr(), c"user.x".as_ptr(), buffer.as_mut_ptr(), 9_i64)));
+        say("statfs", raw(syscall(137, path.as_ptr(), buffer.as_mut_ptr())));
+        // AT_EMPTY_PATH, with a path that is not empty.
+        say("fstatat", raw(syscall(262, here, path.as_ptr(), buffer.as_mut_ptr(), 0x1000)));
+        say("statx", raw(syscall(332, here, path.as_ptr(), 0x1000, 0xfff, buffer.as_mut_ptr())));
+        say("fstat", raw(syscall(262, 1_i64, c"".as_ptr(), buffer.as_mut_ptr(), 0x1000)));
+        // RESOLVE_NO_SYMLINKS, and RESOLVE_IN_ROOT from the root.
+        let how = [0_u64, 0, 4];
+        say("openat2", raw(syscall(437, here, path.as_ptr(), how.as_ptr(), 24_i64)));
+        let root = syscall(257, here, c"/proc/self/root".as_ptr(), 0o10000000, 0);
+        let how = [0_u64, 0, 0x10];
+        say("openat2 from the root", raw(syscall(437, root, path.as_ptr(), how.as_ptr(), 24_i64)));
+        say("the parent", errno(fs::metadata(format!("/proc/{}/status", getppid()))));
+    }
+    say("the first process", errno(fs::read("/proc/1/status")));
+    say("itself", errno(fs::read("/proc/self/status")));
+    say("itself by its number", errno(fs::read(format!("/proc/{}/status", std::process::id()))));
+    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    say("its child", errno(fs::read(format!("/proc/{}/stat", child.id()))));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for link in ["to-file", "to-directory"] {
+        fs::remove_file(Path::new(&out).join(link)).unwrap();
+    }
+}
+"#;
+
+const ENOENT: i32 = 2;
+const EACCES: i32 = 13;
+
+struct World {
+    project: Project,
+    outside: PathBuf,
+}
+
+impl World {
+    fn new() -> Self {
+        let project = Project::with_script("looks", SCRIPT);
+        let outside = project.root.parent().unwrap().join("outside");
+        for directory in ["given", "directory", "config"] {
+            fs::create_dir_all(outside.join(directory)).unwrap();
+        }
+        for file in ["file", "given/file", "directory/file"] {
+            fs::write(outside.join(file), "secret").unwrap();
+        }
+        symlink(outside.join("file"), outside.join("link")).unwrap();
+        fs::copy("/bin/true", outside.join("program")).unwrap();
+        project.write("outside", outside.to_str().unwrap());
+        Self { project, outside }
+    }
+
+    fn brig(&self, arguments: &[&str]) -> Command {
+        let mut command = self.project.brig(arguments);
+        command.env("XDG_CONFIG_HOME", self.outside.join("config"));
+        command
+    }
+
+    fn policy(&self, text: &str) {
+        let text = text.replace("OUTSIDE", self.outside.to_str().unwrap());
+        self.project.write("brig.toml", &text);
+    }
+
+    fn build(&self) -> Output {
+        drop(fs::remove_dir_all(self.project.root.join("target")));
+        succeed(&mut self.brig(&["build"]))
+    }
+
+    /// By which error each attempt failed; 0 is none.
+    fn errors(&self) -> BTreeMap<String, i32> {
+        let output = self.build();
+        let text = stderr(&output);
+        let said = text.lines().filter_map(|line| line.strip_prefix("warning: looks@1.2.3: "));
+        let errors = said.filter_map(|line| line.rsplit_once(' '));
+        let errors =
+            errors.filter_map(|(what, errno)| Some((what.to_owned(), errno.parse().ok()?)));
+        let errors: BTreeMap<_, _> = errors.collect();
+        assert!(errors.len() > 40, "{}", shown(&output));
+        errors
+    }
+
+    /// Kind and outcome of each access to a path outside.
+    fn outcomes(&self, name: &str) -> Vec<(String, String)> {
+        let records = self.project.records();
+        let [record] = &records[..] else { panic!("{} records", records.len()) };
+        let path = self.outside.join(name);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let accesses = record["accesses"].as_array().unwrap().iter();
+        accesses
+            .filter(|access| access["path"] == path.to_str().unwrap())
+            .map(|access| (text(&access["kind"]), text(&access["outcome"])))
+            .collect()
+    }
+}
+
+/// What is there for every script, whatever is hidden.
+const ALWAYS: [&str; 7] = [
+    "given",
+    "the way to what is given",
+    "the link itself",
+    "fstat",
+    "itself",
+    "itself by its number",
+    "its child",
+];
+const PROCESSES: [&str; 2] = ["the parent", "the first process"];
+
+#[test]
+fn what_is_hidden_does_not_exist() {
+    let world = World::new();
+    world.policy("[files]\nread = [\"OUTSIDE/given\"]\n");
+    let before = world.errors();
+    // Each of these finds that something is there, by what it gets or by the error.
+    for (what, errno) in &before {
+        assert_eq!(*errno == ENOENT, what == "absent", "{what} {errno}");
+    }
+    assert_eq!((before["read"], before["stat"], before["fstatat"]), (EACCES, 0, 0));
+
+    world.policy("[files]\nhide = [\"OUTSIDE\"]\nread = [\"OUTSIDE/given\"]\n");
+    let hidden = world.errors();
+    for (what, errno) in &hidden {
+        let is_there = ALWAYS.contains(&what.as_str()) || PROCESSES.contains(&what.as_str());
+        let expected = if is_there { 0 } else { ENOENT };
+        assert_eq!(*errno, expected, "{what}");
+    }
+    let file = world.outcomes("file");
+    for (kind, outcome) in [
+        ("read", "denied"),
+        ("write", "denied"),
+        ("remove", "denied"),
+        ("rename", "denied"),
+        ("set-mode", "denied"),
+        ("stat", "hidden"),
+        ("read-link", "hidden"),
+    ] {
+        assert!(file.contains(&(kind.to_owned(), outcome.to_owned())), "{kind} {file:?}");
+    }
+    assert!(file.iter().all(|(_, outcome)| ["denied", "hidden"].contains(&outcome.as_str())));
+    assert_eq!(world.outcomes("program"), [("execute".to_owned(), "denied".to_owned())]);
+    assert_eq!(world.outcomes("new"), [("create".to_owned(), "denied".to_owned())]);
+    assert_eq!(world.outcomes("absent"), [("stat".to_owned(), "not-found".to_owned())]);
+    let text = stdout(&succeed(&mut world.brig(&["show", "looks"])));
+    assert!(text.contains("Looked for and hidden from it ("), "{text}");
+
+    // A pattern hides what there is of it, and what is given is not hidden.
+    world.policy("[files]\nhide = [\"OUTSIDE/fi*\"]\n[[package]]\nname = \"looks\"\nfiles.read = [\"OUTSIDE/given\"]");
+    let some = world.errors();
+    assert_eq!((some["stat"], some["read a directory"], some["given"]), (ENOENT, EACCES, 0));
+    world.policy("[files]\nhide = [\"OUTSIDE/given/file\"]\n[[package]]\nname = \"looks\"\nfiles.read = [\"OUTSIDE/given\"]");
+    assert_eq!(world.errors()["given"], 0);
+}
+
+#[test]
+fn other_processes_can_be_hidden() {
+    let world = World::new();
+    world.policy("[files]\nhide = [\"{other-processes}\"]\nread = [\"OUTSIDE/given\"]\n");
+    let errors = world.errors();
+    for what in PROCESSES {
+        assert_eq!(errors[what], ENOENT, "{what}");
+    }
+    for what in ["itself", "itself by its number", "its child", "given"] {
+        assert_eq!(errors[what], 0, "{what}");
+    }
+}
+
+#[test]
+fn strict_hides_the_home_directory() {
+    let world = World::new();
+    world.policy("extends = \"strict\"\non-denial = \"report\"\nfiles.read = [\"{home}/given\"]\n");
+    drop(fs::remove_dir_all(world.project.root.join("target")));
+    let mut command = world.brig(&["build"]);
+    let real = PathBuf::from(std::env::var_os("HOME").unwrap());
+    for (name, directory) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
+        if std::env::var_os(name).is_none() {
+            command.env(name, real.join(directory));
+        }
+    }
+    let output = succeed(command.env("HOME", &world.outside));
+    let text = stderr(&output);
+    for line in ["given 0", "read 2", "stat 2", "the parent 2", "the first process 2", "itself 0"] {
+        assert!(text.contains(&format!("looks@1.2.3: {line}\n")), "{line}: {}", shown(&output));
+    }
+    // What was only looked at fails nothing; what was opened does.
+    world.policy("extends = \"strict\"\nfiles.read = [\"{home}/given\"]\n");
+    let looks = "fn main() { let outside = std::fs::read_to_string(\"outside\").unwrap();
+        assert!(!std::fs::exists(format!(\"{outside}/file\")).unwrap()); }";
+    world.project.write("build.rs", looks);
+    succeed(&mut command);
+    world.project.write(
+        "build.rs",
+        &looks
+            .replace("!std::fs::exists", "std::fs::exists")
+            .replace("assert!(", "let _ = std::fs::read(format!(\"{outside}/file\")); drop((")
+            .replace(".unwrap()); }", ".unwrap(),)); }"),
+    );
+    let text = stderr(&fail(&mut command));
+    assert!(text.contains("tried to read") && text.contains("outside/file"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_hidden_is_said() {
+    let world = World::new();
+    world.policy("[files]\nread = [\"/usr\"]\nhide = [\"/usr/lib/x\"]\n");
+    let text = stderr(&succeed(&mut world.brig(&["policy", "check"])));
+    assert!(text.contains("`/usr` in line 2 gives this: it is not hidden"), "{text}");
+    world.policy("[files]\nhide = [\"{home}\", \"{other-processes}\"]\n");
+    let text = stdout(&succeed(&mut world.brig(&["policy", "show"])));
+    assert!(text.contains("Does not exist, but for what is given there\n  {home} "), "{text}");
+}
