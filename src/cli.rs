@@ -23,6 +23,7 @@ Examples:
                                     one build script, with the environment as it is
   cargo brig show                   the build scripts that were run here, one a line
   cargo brig show openssl-sys       what the script of one package did
+  cargo brig show ring --lints      what in it is against Cargo's advice to authors
   cargo brig doctor                 can scripts be jailed on this machine, and how well?
 
 Each run leaves a record, `brig.json`, beside its OUT_DIR.
@@ -81,12 +82,15 @@ A build directory can hold several runs of one package's script, for other profi
 or compilers, old ones too. Shown is the newest for each version, target and profile; `--all` shows
 the others as well.
 
+`--lints` reads the records and what lies on the disk. `--twice` runs the scripts, in the jail, with Cargo's
+variables from the record and all others from here, in a directory that is removed afterwards.
+
 Paths are shortened by the placeholders of policies. Under each denial is the rule that would allow
 it, as a line of a policy; several rules with the same key have to be put into one list.
 
 Exit codes:
   0 shown, 2 usage, 4 a record is missing, damaged or of another schema, or the workspace is not known")]
-    Show(Show),
+    Show(Shown),
     /// Check, show or begin the policy that decides what build scripts may do
     #[command(
         subcommand,
@@ -182,6 +186,20 @@ pub struct Show {
     /// The workspace's or a package's Cargo.toml
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
+}
+
+/// The arguments of `cargo brig show` alone.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// Which records, and how.
+    #[command(flatten)]
+    pub records: Show,
+    /// Instead, show what in the runs is against Cargo's advice to authors of build scripts
+    #[arg(long)]
+    pub lints: bool,
+    /// For that, also run each script two times more, and compare
+    #[arg(long, requires = "lints", requires = "package")]
+    pub twice: bool,
 }
 
 /// How records and findings about the machine are shown.
