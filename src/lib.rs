@@ -19,6 +19,7 @@
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
 //! - [`stored`]: a record as it is read back; [`lint`]: what in it is a mistake; [`show`]: what a person is told of it
+//! - [`freeze`]: records as overrides of Cargo's configuration
 //! - [`policies`]: the verbs that check, show, propose and begin policies
 //! - [`doctor`]: can scripts be jailed on this machine, and how well?
 //! - [`audit`]: is every script of the build a launcher?
@@ -32,6 +33,7 @@ pub mod digest;
 pub mod doctor;
 pub mod exit;
 pub mod finding;
+pub mod freeze;
 pub mod front;
 pub mod instruction;
 pub mod jail;
