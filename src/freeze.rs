@@ -19,8 +19,10 @@ use crate::access::printable;
 use crate::cli::{Format, Freeze, Show};
 use crate::exit::{self, Ending};
 use crate::launch::explain;
-use crate::show::find::{self, Workspace};
-use crate::show::{self};
+use crate::show::{
+    self,
+    find::{self, Workspace},
+};
 use crate::stored::Stored;
 use obstacle::Obstacle;
 use table::Table;
@@ -121,9 +123,7 @@ fn freeze(arguments: &Freeze) -> Result<Ending, Error> {
         }
     }
     let (text, refused) = document(packages);
-    for (package, obstacles) in &refused {
-        tell(&refusal(package, obstacles, arguments.packages.is_empty()));
-    }
+    tell_refused(&refused, arguments.packages.is_empty());
     if !arguments.packages.is_empty() && !refused.is_empty() {
         return Ok(Ending::Code(exit::FAILED));
     }
@@ -167,17 +167,24 @@ fn document(
     (text, refused)
 }
 
-/// A sentence on stderr. That most packages have no `links` key needs no more than a line.
-fn refusal(package: &str, obstacles: &[Obstacle], is_one_of_all: bool) -> String {
-    let package = printable(package);
-    if is_one_of_all && obstacles == [Obstacle::NoLinks] {
-        return format!("note: not frozen: `{package}`: {}", Obstacle::NoLinks);
+/// Says what is not frozen, and why. That most packages have no `links` key needs no more than a line,
+/// where all were meant.
+fn tell_refused(refused: &[(String, Vec<Obstacle>)], are_all_meant: bool) {
+    let (without, others): (Vec<_>, Vec<_>) = refused
+        .iter()
+        .partition(|(_, obstacles)| are_all_meant && *obstacles == [Obstacle::NoLinks]);
+    if !without.is_empty() {
+        let names: Vec<String> = without.iter().map(|(package, _)| printable(package)).collect();
+        tell(&format!("note: not frozen, without a `links` key: {}", names.join(", ")));
     }
-    let mut text = format!("warning: not frozen: `{package}`");
-    for obstacle in obstacles {
-        write!(text, "\n  {}", printable(&obstacle.to_string())).expect("a String takes it all");
+    for (package, obstacles) in others {
+        let mut text = format!("warning: not frozen: `{}`", printable(package));
+        for obstacle in obstacles {
+            write!(text, "\n  {}", printable(&obstacle.to_string()))
+                .expect("a String takes it all");
+        }
+        tell(&text);
     }
-    text
 }
 
 fn tell(text: &str) {

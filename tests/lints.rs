@@ -73,7 +73,12 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ),
     ("is-silent", "", r#"fs::read("data/c").unwrap();"#),
     ("is-vendored", "", r#"fs::read("data/c").unwrap();"#),
-    ("sets", "", r#"println!("cargo::rustc-cfg=afloat"); println!("cargo::rustc-cfg=docsrs");"#),
+    (
+        "sets",
+        "",
+        r#"println!("cargo::rustc-cfg=afloat"); println!("cargo::rustc-cfg=docsrs");
+           println!("cargo::rustc-cfg=nobody_asks_for_it");"#,
+    ),
     (
         "expects",
         "[features]\nsteam = []\n[lints.rust]\n\
@@ -135,7 +140,14 @@ fn fleet() -> &'static Project {
                     ),
                 ),
                 ("build.rs", format!("{COMMON}fn main() {{ counted(); {declares} {script} }}")),
-                ("src/lib.rs", String::new()),
+                (
+                    "src/lib.rs",
+                    match *name {
+                        "sets" => "#[cfg(afloat)] pub fn sail() {}".to_owned(),
+                        "expects" => "#[cfg(any(afloat, moored, afloat = \"yes\"))] pub fn sail() {}".to_owned(),
+                        _ => String::new(),
+                    },
+                ),
                 ("data/a b", String::new()),
                 ("data/c", String::new()),
             ] {
@@ -148,7 +160,11 @@ fn fleet() -> &'static Project {
             "sea/Cargo.toml",
             &format!("[workspace]\nmembers = [{members}]\nresolver = \"2\"\n"),
         );
-        succeed(&mut brig(&project, &["build"]));
+        let output = succeed(&mut brig(&project, &["build"]));
+        // As rustc sees it, too.
+        let text = stderr(&output);
+        assert!(text.contains("unexpected `cfg` condition name: `afloat`"), "{text}");
+        assert_eq!(text.matches("unexpected `cfg`").count(), 1, "{text}");
         project
     })
 }

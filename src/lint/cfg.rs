@@ -1,7 +1,8 @@
 //! A `rustc-cfg` that nobody told rustc to expect: since 1.80 it warns of each `#[cfg]` with that name.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
@@ -42,17 +43,67 @@ pub fn unexpected(subject: &Subject<'_>) -> Option<Lint> {
         let texts = lint.get("check-cfg").and_then(Value::as_array);
         texts.into_iter().flatten().filter_map(Value::as_str).for_each(|text| expected.add(text));
     }
-    let items = subject.kinds().filter_map(|kind| match kind {
-        Kind::Cfg(cfg) if !expected.has(cfg) => Some(cfg.clone()),
-        _ => None,
-    });
+    let cfgs: Vec<&String> = subject
+        .kinds()
+        .filter_map(|kind| match kind {
+            Kind::Cfg(cfg) if !expected.has(cfg) => Some(cfg),
+            _ => None,
+        })
+        .collect();
+    // The sources are read only where there is something to look for.
+    if cfgs.is_empty() {
+        return None;
+    }
+    let mut sources = Sources::default();
+    sources.collect(&subject.unit.manifest_dir, subject.compiled_from());
+    let items = cfgs.into_iter().filter(|cfg| sources.ask_for(cfg)).cloned();
     Lint::about(
         Code::CfgWithoutCheckCfg,
-        "sets what no `rustc-check-cfg` makes known: rustc warns wherever the package asks for it",
+        "sets what its package asks for and no `rustc-check-cfg` makes known: rustc warns of it",
         items.collect(),
     )
 }
 
 fn manifest(directory: &Path) -> Option<Table> {
     fs::read_to_string(directory.join("Cargo.toml")).ok()?.parse().ok()
+}
+
+/// The package's own Rust sources.
+#[derive(Debug, Default)]
+struct Sources {
+    texts: Vec<String>,
+    bytes: usize,
+}
+
+/// So many bytes of sources are read.
+const LOOKED_AT: usize = 32 << 20;
+
+impl Sources {
+    /// Reads what lies below a directory, but for the script's sources, and what is hidden or built.
+    fn collect(&mut self, directory: &Path, but: &[PathBuf]) {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            // Links are not followed: there may be cycles.
+            let Ok(kind) = entry.file_type() else { continue };
+            let is_hidden = name.to_string_lossy().starts_with('.');
+            if kind.is_dir() && !is_hidden && name != "target" {
+                self.collect(&path, but);
+            } else if kind.is_file()
+                && path.extension() == Some(OsStr::new("rs"))
+                && !but.contains(&path)
+                && self.bytes < LOOKED_AT
+                && let Ok(text) = fs::read_to_string(&path)
+            {
+                self.bytes += text.len();
+                self.texts.push(text);
+            }
+        }
+    }
+
+    /// Whether one of them has the name, and the value, as far as was read.
+    fn ask_for(&self, cfg: &str) -> bool {
+        let (name, value) = cfg.split_once('=').map_or((cfg, ""), |(name, value)| (name, value));
+        let (name, value) = (name.trim(), value.trim());
+        self.texts.iter().any(|text| text.contains(name) && text.contains(value))
+    }
 }

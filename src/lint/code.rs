@@ -47,7 +47,7 @@ pub enum Code {
     UndeclaredFile,
     /// A variable was asked for and not declared.
     UndeclaredVariable,
-    /// A `cfg` that rustc does not expect.
+    /// A `cfg` that the package asks for and rustc does not expect.
     CfgWithoutCheckCfg,
     /// Outputs that name the home directory.
     HomeDirectoryInOutput,
