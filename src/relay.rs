@@ -224,8 +224,9 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
     fn end_passed(&mut self) {
         let (lines, characters) = SWALLOWED;
         let text = String::from_utf8_lossy(&self.passed);
-        if self.relayed.swallowed.len() < lines && swallowed::after_text(&text).is_some() {
-            self.relayed.swallowed.push(text.trim_end().chars().take(characters).collect());
+        let text = text.trim_end();
+        if self.relayed.swallowed.len() < lines && swallowed::after_text(text).is_some() {
+            self.relayed.swallowed.push(text.chars().take(characters).collect());
         }
         self.passed.clear();
     }
