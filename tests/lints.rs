@@ -340,6 +340,34 @@ fn a_script_that_fails_the_second_time_is_told_of() {
 }
 
 #[test]
+fn a_record_from_elsewhere_runs_nothing() {
+    let project = Project::with_script("ferry", "fn main() {}");
+    succeed(&mut project.brig(&["build"]));
+    let records = project.files_named("target", "brig.json");
+    let [path] = &records[..] else { panic!("{records:?}") };
+    let good: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let marker = elsewhere.path().join("program");
+    fs::write(&marker, "#!/bin/sh\n").unwrap();
+    for (field, value) in [
+        ("out_dir", elsewhere.path().join("out")),
+        ("out_dir", elsewhere.path().to_owned()),
+        ("script", marker.clone()),
+        ("manifest_dir", elsewhere.path().to_owned()),
+    ] {
+        let mut bad = good.clone();
+        bad["unit"][field] = value.to_str().unwrap().into();
+        fs::write(path, bad.to_string()).unwrap();
+        let output = project.brig(&["show", "ferry", "--lints", "--twice"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{field}: {}", shown(&output));
+        assert!(stderr(&output).contains("does not belong where it lies"), "{}", shown(&output));
+    }
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    fs::write(path, good.to_string()).unwrap();
+    succeed(&mut project.brig(&["show", "ferry", "--lints", "--twice"]));
+}
+
+#[test]
 fn the_hosts_paths_count_only_for_another_target() {
     let project = fleet();
     has("crosses", &[]);

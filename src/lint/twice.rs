@@ -43,6 +43,16 @@ pub enum Error {
         /// The package.
         package: String,
     },
+    /// A record that came from somewhere else, such as with a build directory among the sources of a
+    /// project: it could name any program, and any directory to be read.
+    #[error(
+        "the record `{}` does not belong where it lies, or its package is gone",
+        printable(&.path.to_string_lossy())
+    )]
+    Displaced {
+        /// The record.
+        path: PathBuf,
+    },
     /// The directory for the runs.
     #[error(transparent)]
     PrivateDir(#[from] private_dir::Error),
@@ -85,17 +95,20 @@ struct Yield {
     instructions: Vec<String>,
 }
 
-/// Runs the recorded script twice, and says what was different.
+/// Runs the recorded script twice, and says what was different. `record` is the record's file.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn differing(stored: &Stored<'_>) -> Result<Option<Lint>, Error> {
+pub fn differing(stored: &Stored<'_>, record: &Path) -> Result<Option<Lint>, Error> {
     let package = || stored.unit.package.to_string();
     if stored.unit.variables.is_empty() {
         return Err(Error::NoVariables { package: package() });
     }
     if stored.exit != Exit::Code(0) {
         return Err(Error::HasFailed { package: package() });
+    }
+    if !belongs(stored, record) {
+        return Err(Error::Displaced { path: record.to_owned() });
     }
     let out_dir = Path::new(&*stored.unit.out_dir);
     let private = PrivateDir::new_in(out_dir.parent().unwrap_or(out_dir), "twice")?;
@@ -104,6 +117,21 @@ pub fn differing(stored: &Stored<'_>) -> Result<Option<Lint>, Error> {
     thread::sleep(APART.saturating_sub(began.elapsed()));
     let second = run(stored, private.path())?;
     Ok(compare(&first, &second))
+}
+
+/// Whether a record speaks of what lies around it: the `OUT_DIR` beside it, a script of the same build
+/// directory, and a package of that name.
+fn belongs(stored: &Stored<'_>, record: &Path) -> bool {
+    let unit = stored.unit.unit();
+    let is_beside = record.parent().and_then(|directory| fs::canonicalize(directory).ok())
+        == fs::canonicalize(&unit.out_dir).ok().and_then(|path| Some(path.parent()?.to_owned()));
+    let script = fs::canonicalize(&unit.script);
+    let is_script = script.is_ok_and(|script| script.starts_with(unit.build_dir().root()));
+    let manifest = fs::read_to_string(unit.manifest_dir.join("Cargo.toml")).unwrap_or_default();
+    let manifest: toml::Table = manifest.parse().unwrap_or_default();
+    let name = manifest.get("package").and_then(|package| package.get("name"));
+    let is_package = name.and_then(toml::Value::as_str) == Some(unit.package.as_str());
+    is_beside && is_script && is_package
 }
 
 fn run(stored: &Stored<'_>, directory: &Path) -> Result<Yield, Error> {

@@ -49,7 +49,7 @@ pub fn write_all(
         };
         let mut lints = lint::of(&stored);
         if shown.twice {
-            match lint::twice::differing(&stored) {
+            match lint::twice::differing(&stored, &run.path) {
                 Ok(differing) => lints.extend(differing),
                 Err(error) => failed(error.into()),
             }
@@ -94,11 +94,12 @@ fn render(page: &mut Page, all: &[Linted<'_>], shown: &Shown) {
         }
     }
     let without = all.iter().filter(|linted| !is_shown(linted)).count();
-    if without > 0 {
-        if without < all.len() {
-            page.blank();
-        }
-        page.dim(0, &format!("nothing was found in {}", counted(without as u64, "other run")));
+    let runs = |noun| counted(without as u64, noun);
+    if without == all.len() {
+        page.dim(0, &format!("nothing was found in {}", runs("run")));
+    } else if without > 0 {
+        page.blank();
+        page.dim(0, &format!("nothing was found in {}", runs("other run")));
     }
 }
 
