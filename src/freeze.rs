@@ -115,7 +115,7 @@ fn freeze(arguments: &Freeze) -> Result<Ending, Error> {
         let key = (run.package.clone(), run.version.clone(), target);
         let runs = packages.entry(key).or_default();
         match Table::of(&stored) {
-            Ok(table) if runs.tables.first().is_some_and(|first| !first.is_same(&table)) => {
+            Ok(table) if runs.tables.first().is_some_and(|first| *first != table) => {
                 runs.obstacles.push(Obstacle::Differs);
             }
             Ok(table) => runs.tables.push(table),

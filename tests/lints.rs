@@ -71,6 +71,16 @@ const PACKAGES: &[(&str, &str, &str)] = &[
            println!("cargo::rerun-if-env-changed=A_TOKEN");
            println!("cargo::rerun-if-env-changed=DECLARES_WHAT");"#,
     ),
+    (
+        "lends",
+        "links = \"lends\"\n",
+        r#"println!("cargo::metadata=include={}/data", env::var("CARGO_MANIFEST_DIR").unwrap());"#,
+    ),
+    (
+        "borrows",
+        "[dependencies]\nlends = { path = \"../lends\" }\n",
+        r#"fs::read("../lends/data/c").unwrap(); fs::read("../lends/Cargo.toml").unwrap();"#,
+    ),
     ("is-silent", "", r#"fs::read("data/c").unwrap();"#),
     ("is-vendored", "", r#"fs::read("data/c").unwrap();"#),
     (
@@ -278,6 +288,8 @@ fn inputs_are_found_unless_they_are_declared() {
         ],
     );
     has("declares", &[]);
+    // What a dependency tells of is the dependency's.
+    has("borrows", &[("undeclared-file", &["{workspace}/lends/Cargo.toml"])]);
     has("is-silent", &[("reruns-on-any-change", &[])]);
     has("is-vendored", &[]);
     has("misses", &[("reruns-always", &["{package}/nowhere/é"])]);

@@ -139,12 +139,6 @@ impl Table {
         Ok(())
     }
 
-    /// Whether another run told Cargo the same.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        self == other
-    }
-
     /// Its first line.
     #[must_use]
     pub fn heading(&self) -> String {

@@ -124,7 +124,7 @@ pub fn files(subject: &Subject<'_>) -> Option<Lint> {
             _ => false,
         };
         let is_made = made.contains(&*access.path);
-        is_input && !is_made && !subject.is_of_the_machine(&access.path) && !is_known(path)
+        is_input && !is_made && !subject.is_of_others(&access.path) && !is_known(path)
     });
     let undeclared = read.filter_map(|access| match repository(&access.path) {
         // Whoever declares its `HEAD` knows what it is about.

@@ -28,7 +28,8 @@ pub struct Subject<'r> {
     build_dir: PathBuf,
     /// `registry` and `git` of Cargo's home, which Cargo takes for immutable.
     sources: Vec<PathBuf>,
-    system: Vec<String>,
+    /// Paths that others look after: the system's, and those of dependencies.
+    of_others: Vec<String>,
     /// See [`Subject::compiled_from`].
     compiled_from: OnceLock<Vec<PathBuf>>,
 }
@@ -54,7 +55,7 @@ impl<'r> Subject<'r> {
             withheld: withheld.collect(),
             build_dir: unit.build_dir().root().to_owned(),
             sources: sources.flat_map(|home| ["registry", "git"].map(|of| home.join(of))).collect(),
-            system: system(&unit),
+            of_others: system(&unit).into_iter().chain(lent(&unit)).collect(),
             compiled_from: OnceLock::new(),
             stored,
             unit,
@@ -88,10 +89,10 @@ impl<'r> Subject<'r> {
         self.is_immutable(package) || package.join(".cargo-checksum.json").is_file()
     }
 
-    /// Whether a path belongs to the system, the toolchain, the build, or Cargo's own sources: nobody
-    /// declares it.
+    /// Whether a path belongs to the system, the toolchain, the build, a dependency, or Cargo's own
+    /// sources: nobody declares it.
     #[must_use]
-    pub fn is_of_the_machine(&self, path: &str) -> bool {
+    pub fn is_of_others(&self, path: &str) -> bool {
         let placeholder = self.known.split(path).map(|(placeholder, _)| placeholder);
         let is_own = matches!(placeholder, Some("{package}"));
         let is_usual = matches!(
@@ -103,7 +104,7 @@ impl<'r> Subject<'r> {
             || path.starts_with(&self.build_dir)
             || !is_own
                 && (self.is_immutable(path)
-                    || self.system.iter().any(|of| is_below(&path.to_string_lossy(), of)))
+                    || self.of_others.iter().any(|of| is_below(&path.to_string_lossy(), of)))
     }
 
     /// What the script itself was compiled from: Cargo compiles and runs it again when that changes. rustc
@@ -159,4 +160,19 @@ fn system(unit: &Unit) -> Vec<String> {
     });
     system.extend(path.filter_map(|path| path.to_str().map(str::to_owned)));
     system
+}
+
+/// What dependencies told of by `DEP_*`: their own scripts declare it, and when they run again, so does
+/// this one.
+fn lent(unit: &Unit) -> Vec<String> {
+    let told = unit.variables.iter().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with("DEP_") || name.starts_with("CARGO_DEP_")
+    });
+    let paths = told.flat_map(|(_, value)| {
+        let value = value.to_string_lossy();
+        let parts: Vec<String> = value.split([':', ';']).map(str::to_owned).collect();
+        parts
+    });
+    paths.filter(|path| path.starts_with('/') && path.len() > 1).collect()
 }
