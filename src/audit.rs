@@ -9,6 +9,7 @@
 //!
 //! With [`crate::unit`] the only reader of Cargo's directory layout.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -116,6 +117,24 @@ pub fn run_dirs(root: &Path, package: Option<&str>) -> Result<Vec<PathBuf>, Erro
         }
     }
     Ok(found)
+}
+
+/// What rustc wrote of its inputs, beside the crates that were compiled for the same profile and target as
+/// the unit of this `OUT_DIR`: `PROFILE/deps/*.d`, and in the newer layout those of the package,
+/// `PROFILE/build/PACKAGE/HASH/out/*.d`. Not those of build scripts.
+#[must_use]
+pub fn dep_infos(out_dir: &Path) -> Vec<PathBuf> {
+    let build = out_dir.ancestors().find(|dir| dir.file_name() == Some(OsStr::new("build")));
+    let mut directories: Vec<PathBuf> =
+        build.and_then(Path::parent).into_iter().map(|profile| profile.join("deps")).collect();
+    let package = out_dir.ancestors().nth(2).filter(|package| Some(*package) != build);
+    let units = package.and_then(|package| entries(package).ok()).unwrap_or_default();
+    directories.extend(units.into_iter().map(|unit| unit.join("out")));
+    let files = directories.iter().filter_map(|directory| entries(directory).ok()).flatten();
+    files
+        .filter(|path| path.extension() == Some(OsStr::new("d")))
+        .filter(|path| path.file_stem().is_some_and(|name| !is_script_file_name(name)))
+        .collect()
 }
 
 /// Whether a compiled script was part of the last jailed build: [`Audit::begin`] removes the links of

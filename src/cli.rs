@@ -23,6 +23,8 @@ Examples:
                                     one build script, with the environment as it is
   cargo brig show                   the build scripts that were run here, one a line
   cargo brig show openssl-sys       what the script of one package did
+  cargo brig show ring --lints      what in it is against Cargo's advice to authors
+  cargo brig freeze                 overrides, by which Cargo does not run the scripts again
   cargo brig doctor                 can scripts be jailed on this machine, and how well?
 
 Each run leaves a record, `brig.json`, beside its OUT_DIR.
@@ -48,6 +50,7 @@ Environment:
 #[command(
     override_usage = "cargo brig [--policy POLICY] [+toolchain] <CARGO COMMAND> [ARGUMENTS]…\n       \
                             cargo brig show [PACKAGE] [OPTIONS]\n       \
+                            cargo brig freeze [PACKAGE]… [--output FILE]\n       \
                             cargo brig policy check|show|learn|init|schema\n       \
                             cargo brig doctor [OPTIONS]\n       \
                             cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…"
@@ -82,12 +85,25 @@ A build directory can hold several runs of one package's script, for other profi
 or compilers, old ones too. Shown is the newest for each version, target and profile; `--all` shows
 the others as well.
 
+`--lints` reads the records and what lies on the disk. `--twice` runs the scripts, in the jail, with Cargo's
+variables from the record and all others from here, in a directory that is removed afterwards.
+
 Paths are shortened by the placeholders of policies. Under each denial is the rule that would allow
 it, as a line of a policy; several rules with the same key have to be put into one list.
 
 Exit codes:
   0 shown, 2 usage, 4 a record is missing, damaged or of another schema, or the workspace is not known")]
-    Show(Show),
+    Show(Shown),
+    /// Write down what build scripts told Cargo, as overrides by which it does not run them again
+    #[command(after_help = "\
+Only a package with a `links` key can have an override. What an override would not stand in for is not
+frozen, and the reasons are said: a crate that includes files of OUT_DIR, or an instruction that names a
+place in the build directory.
+
+Exit codes:
+  0 written, 2 usage, 4 a package that was named cannot be frozen, a record is missing or damaged, or the
+  file cannot be written; nothing is written then")]
+    Freeze(Freeze),
     /// Check, show or begin the policy that decides what build scripts may do
     #[command(
         subcommand,
@@ -190,6 +206,37 @@ pub struct Show {
     pub manifest_path: Option<PathBuf>,
 }
 
+/// The arguments of `cargo brig show` alone.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// Which records, and how.
+    #[command(flatten)]
+    pub records: Show,
+    /// Instead, show what in the runs is against Cargo's advice to authors of build scripts
+    #[arg(long)]
+    pub lints: bool,
+    /// For that, also run each script two times more, and compare
+    #[arg(long, requires = "lints", requires = "package")]
+    pub twice: bool,
+}
+
+/// The arguments of `cargo brig freeze`.
+#[derive(Debug, Args)]
+pub struct Freeze {
+    /// The packages: `name` or `name@version` [default: all that can be frozen]
+    #[arg(value_name = "PACKAGE")]
+    pub packages: Vec<PackageSpec>,
+    /// Written instead of standard output; only an earlier one of the same kind is replaced
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The directory that the build was told to write to
+    #[arg(long, value_name = "DIR")]
+    pub target_dir: Option<PathBuf>,
+    /// The workspace's or a package's Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+}
+
 /// How records and findings about the machine are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -249,7 +296,8 @@ pub fn is_own(arguments: &[OsString]) -> bool {
     match arguments.first().and_then(|first| first.to_str()) {
         None => arguments.is_empty(),
         Some(first) => {
-            ["exec", "policy", "show", "doctor", "--help", "-h", "--version", "-V"].contains(&first)
+            ["exec", "freeze", "policy", "show", "doctor", "--help", "-h", "--version", "-V"]
+                .contains(&first)
         }
     }
 }

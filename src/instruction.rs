@@ -23,6 +23,8 @@
 //! The supervisor parses each line with it, policy and verdict match on [`Kind`], the relay prints,
 //! the record serializes.
 
+pub mod swallowed;
+
 use std::borrow::Cow;
 use std::fmt;
 

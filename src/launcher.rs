@@ -237,6 +237,13 @@ pub fn script_path(launcher: &Path) -> PathBuf {
     launcher.with_file_name(name)
 }
 
+/// Where the launcher of a script is that lies where [`script_path`] says.
+#[must_use]
+pub fn launcher_path(script: &Path) -> Option<PathBuf> {
+    let name = script.file_name()?.as_bytes().strip_suffix(SCRIPT_SUFFIX.as_bytes())?;
+    Some(script.with_file_name(OsStr::from_bytes(name)))
+}
+
 /// Puts a launcher in the place of the compiled script at `path` and keeps the script beside it.
 ///
 /// The launcher is written beside and renamed, so that at `path` there is at any moment either

@@ -18,7 +18,8 @@
 //!   [`mod@output`]: what it leaves
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
-//! - [`stored`]: a record as it is read back; [`show`]: what a person is told of it
+//! - [`stored`]: a record as it is read back; [`lint`]: what in it is a mistake; [`show`]: what a person is told of it
+//! - [`freeze`]: records as overrides of Cargo's configuration
 //! - [`policies`]: the verbs that check, show, propose and begin policies
 //! - [`doctor`]: can scripts be jailed on this machine, and how well?
 //! - [`audit`]: is every script of the build a launcher?
@@ -32,11 +33,13 @@ pub mod digest;
 pub mod doctor;
 pub mod exit;
 pub mod finding;
+pub mod freeze;
 pub mod front;
 pub mod instruction;
 pub mod jail;
 pub mod launch;
 pub mod launcher;
+pub mod lint;
 pub mod network;
 pub mod orphans;
 pub mod output;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use cargo_brig::exit::{self, Ending};
 use cargo_brig::launch::{self, Request, explain};
-use cargo_brig::{cli, doctor, front, launcher, policies, settings, shim, show};
+use cargo_brig::{cli, doctor, freeze, front, launcher, policies, settings, shim, show};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -66,6 +66,7 @@ fn own_verb(arguments: &[OsString]) -> ExitCode {
         if arguments.len() == 1 { vec![arguments[0].clone(), "--help".into()] } else { arguments };
     let (record, command) = match cli::Cli::parse_from(arguments).verb {
         cli::Verb::Show(arguments) => return show::run(&arguments).into_code(),
+        cli::Verb::Freeze(arguments) => return freeze::run(&arguments).into_code(),
         cli::Verb::Policy(verb) => return policies::run(&verb).into_code(),
         cli::Verb::Doctor(arguments) => return doctor::run(&arguments).into_code(),
         cli::Verb::Exec { record, command } => (record, command),

@@ -4,6 +4,7 @@
 //! clean` removes it with the unit, and a fresh unit keeps it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ pub struct Record<'a> {
     instruction_count: u64,
     withheld_instructions: Vec<WithheldRecord<'a>>,
     withheld_variables: Vec<String>,
+    swallowed_instructions: &'a [String],
     denials: &'a [Access],
     denials_dropped: u64,
     network: &'a [Attempt],
@@ -74,6 +76,9 @@ struct UnitRecord<'a> {
     target: Option<&'a str>,
     host: Option<&'a str>,
     profile: Option<&'a str>,
+    /// Those that Cargo sets, with their values: what the script was made to do. Of others a record
+    /// has no value.
+    variables: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -170,6 +175,12 @@ impl<'a> Record<'a> {
                 target: unit.target.as_deref(),
                 host: unit.host.as_deref(),
                 profile: unit.profile.as_deref(),
+                variables: unit
+                    .variables
+                    .iter()
+                    .filter(|(name, _)| Unit::is_cargo_variable(name))
+                    .map(|(name, value)| (name.to_string_lossy(), value.to_string_lossy()))
+                    .collect(),
             },
             policy: PolicyRecord::of(&grants.policy),
             enforced,
@@ -196,6 +207,7 @@ impl<'a> Record<'a> {
                 .iter()
                 .map(|name| name.to_string_lossy().into_owned())
                 .collect(),
+            swallowed_instructions: &relayed.swallowed,
             denials: &[],
             denials_dropped: 0,
             network: &[],

@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use crate::access::printable;
-use crate::instruction::{self, Instruction, InvalidInstruction, Kind, Line};
+use crate::instruction::{self, Instruction, InvalidInstruction, Kind, Line, swallowed};
 use crate::policy::instructions::Decision;
 use crate::terminal::{self, Filter};
 
@@ -17,6 +17,10 @@ use crate::terminal::{self, Filter};
 pub const LONGEST_INSTRUCTION: usize = 1024 * 1024;
 /// So many instructions are kept for the record; later ones are relayed and counted.
 const KEPT: usize = 10_000;
+/// So many bytes of a line that is not an instruction are looked at for one in its middle.
+const LOOKED_AT: usize = 4096;
+/// So many such lines are kept, and so many characters of each.
+const SWALLOWED: (usize, usize) = (100, 300);
 
 /// Why relaying ended early.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,8 @@ pub struct Relayed {
     pub count: u64,
     /// Those that did not reach Cargo.
     pub withheld: Vec<Withheld>,
+    /// The first of the lines in which an instruction follows other text, so that Cargo ignores it.
+    pub swallowed: Vec<String>,
 }
 
 /// See the file's description. `J` decides about each instruction.
@@ -72,6 +78,8 @@ pub struct Relay<W, J> {
     pending: Vec<u8>,
     /// Inside a line that is not an instruction.
     passing: bool,
+    /// The beginning of that line.
+    passed: Vec<u8>,
     /// Where such lines go.
     filter: Filter,
     relayed: Relayed,
@@ -114,6 +122,7 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
             judge,
             pending: Vec::new(),
             passing: false,
+            passed: Vec::new(),
             filter: Filter::default(),
             relayed: Relayed::default(),
         }
@@ -128,7 +137,11 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
             let ends = part.ends_with(b"\n");
             if self.passing {
                 self.filter.write(&mut self.out, part).map_err(Error::Write)?;
+                self.pass(part);
                 self.passing = !ends;
+                if ends {
+                    self.end_passed();
+                }
                 continue;
             }
             self.pending.extend_from_slice(part);
@@ -137,7 +150,8 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
                 self.end_line(true)?;
             } else if beginning(&self.pending) == Beginning::Plain {
                 self.filter.write(&mut self.out, &self.pending).map_err(Error::Write)?;
-                self.pending.clear();
+                let part = std::mem::take(&mut self.pending);
+                self.pass(&part);
                 self.passing = true;
             } else if self.pending.len() > LONGEST_INSTRUCTION {
                 return Err(Error::TooLong);
@@ -154,6 +168,7 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
         if !self.pending.is_empty() {
             self.end_line(false)?;
         }
+        self.end_passed();
         self.filter.end(&mut self.out).map_err(Error::Write)?;
         self.out.flush().map_err(Error::Write)?;
         Ok(self.relayed)
@@ -171,6 +186,8 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
                 for part in [&line, end] {
                     self.filter.write(&mut self.out, part).map_err(Error::Write)?;
                 }
+                self.pass(&line);
+                self.end_passed();
             }
             Line::Instruction(instruction) => match (self.judge)(&instruction) {
                 Decision::Relay => {
@@ -195,6 +212,23 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
         self.pending = line;
         self.pending.clear();
         Ok(())
+    }
+
+    /// Takes a further part of a line that is not an instruction.
+    fn pass(&mut self, part: &[u8]) {
+        let room = LOOKED_AT - self.passed.len();
+        self.passed.extend_from_slice(&part[..part.len().min(room)]);
+    }
+
+    /// Looks at the beginning of such a line.
+    fn end_passed(&mut self) {
+        let (lines, characters) = SWALLOWED;
+        let text = String::from_utf8_lossy(&self.passed);
+        let text = text.trim_end();
+        if self.relayed.swallowed.len() < lines && swallowed::after_text(text).is_some() {
+            self.relayed.swallowed.push(text.chars().take(characters).collect());
+        }
+        self.passed.clear();
     }
 
     fn withhold(&mut self, line: String, reason: &str, fatal: bool) {
@@ -262,6 +296,18 @@ mod tests {
         assert!(relay.pending.is_empty() && relay.passing);
         relay.feed(&vec![b'x'; 3 * LONGEST_INSTRUCTION]).unwrap();
         assert!(relay.pending.is_empty());
+    }
+
+    #[test]
+    fn an_instruction_in_the_middle_of_a_line_is_noted() {
+        let text = b"x cargo:rustc-cfg=a\nprobing...cargo::rustc-cfg=b\ncargo:rustc-cfg=c\n-cargo:rustc-cfg=d";
+        let expected = ["probing...cargo::rustc-cfg=b", "-cargo:rustc-cfg=d"];
+        for at in 0..text.len() {
+            let relayed = relay(&[&text[..at], &text[at..]]).1;
+            assert_eq!(relayed.swallowed, expected, "split at {at}");
+        }
+        let far = [vec![b'x'; 2 * LOOKED_AT], b"cargo:rustc-cfg=a".to_vec()].concat();
+        assert!(relay(&[&far]).1.swallowed.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod find;
 pub mod groups;
+pub mod lints;
 pub mod list;
 pub mod page;
 pub mod processes;
@@ -15,11 +16,11 @@ use std::io::{self, IsTerminal, Write, stdout};
 use std::path::PathBuf;
 
 use crate::access::printable;
-use crate::cli::{Format, Show};
+use crate::cli::{Format, Show, Shown};
 use crate::exit::{self, Ending};
 use crate::launch::explain;
 use crate::stored::{Brief, Stored};
-use crate::{audit, record};
+use crate::{audit, lint, record};
 use find::{Found, Workspace};
 use page::{Page, Paint};
 
@@ -101,6 +102,9 @@ pub enum Error {
         /// Who wrote it.
         tool: String,
     },
+    /// A script that cannot be run again.
+    #[error(transparent)]
+    Twice(#[from] lint::twice::Error),
     /// Standard output.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -138,6 +142,7 @@ impl Error {
             Self::Schema { .. } => {
                 "build again with this cargo-brig, after `cargo clean -p PACKAGE`"
             }
+            Self::Twice(_) => "build again with `cargo brig build`, in the same environment",
             Self::Directory(_) | Self::Read { .. } | Self::Output(_) => return None,
         })
     }
@@ -155,7 +160,7 @@ impl Error {
 /// Shows what is asked for. Everything that cannot be shown is told on stderr, and makes the exit
 /// code [`exit::FAILED`].
 #[must_use]
-pub fn run(arguments: &Show) -> Ending {
+pub fn run(arguments: &Shown) -> Ending {
     let mut complete = true;
     let outcome = show(arguments, &mut |error| {
         error.tell();
@@ -174,7 +179,8 @@ pub fn run(arguments: &Show) -> Ending {
 }
 
 /// As [`run`]; a record that cannot be read goes to `failed`, and the others are shown.
-fn show(arguments: &Show, failed: &mut impl FnMut(Error)) -> Result<(), Error> {
+fn show(shown: &Shown, failed: &mut impl FnMut(Error)) -> Result<(), Error> {
+    let arguments: &Show = &shown.records;
     let workspace = Workspace::of(arguments)?;
     let mut found = workspace.records(arguments.package.as_ref(), failed)?;
     if found.is_empty() {
@@ -182,6 +188,7 @@ fn show(arguments: &Show, failed: &mut impl FnMut(Error)) -> Result<(), Error> {
     }
     let older = if arguments.all { Vec::new() } else { find::retain_last(&mut found) };
     match arguments.format {
+        _ if shown.lints => lints::write_all(shown, &found, failed),
         Format::Json => write_json(&found),
         Format::Human if arguments.package.is_some() => {
             write_reports(&found, &older, arguments.all, failed)

@@ -7,15 +7,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::access::Kind;
+use crate::instruction::{self, Instruction, Line};
 use crate::network::Attempt;
 use crate::policy::Mode;
 use crate::process::{Exit, Process};
+use crate::unit::Unit;
 
 /// A string of the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -70,6 +75,39 @@ pub struct StoredUnit<'a> {
     /// `PROFILE`.
     #[serde(borrow)]
     pub profile: Option<Text<'a>>,
+    /// `CARGO_MANIFEST_LINKS`.
+    #[serde(borrow)]
+    pub links: Option<Text<'a>>,
+    /// The variables that Cargo set, with their values.
+    #[serde(borrow, default)]
+    pub variables: BTreeMap<Text<'a>, Text<'a>>,
+}
+
+impl StoredUnit<'_> {
+    /// The recorded unit. Variables that Cargo does not set are those of this program: what `{home}`
+    /// and the like stand for is not recorded.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.to_string());
+        let variable = |(name, value): (&Text<'_>, &Text<'_>)| {
+            (OsString::from(name.to_string()), OsString::from(value.to_string()))
+        };
+        Unit {
+            package: self.package.to_string(),
+            version: self.version.to_string(),
+            manifest_dir: PathBuf::from(&*self.manifest_dir),
+            out_dir: PathBuf::from(&*self.out_dir),
+            links: text(&self.links),
+            target: text(&self.target),
+            host: text(&self.host),
+            profile: text(&self.profile),
+            workspace: text(&self.workspace).map(PathBuf::from),
+            script: PathBuf::from(&*self.script),
+            arguments: Vec::new(),
+            variables: env::vars_os().chain(self.variables.iter().map(variable)).collect(),
+            jobserver: None,
+        }
+    }
 }
 
 /// As much of a record as a line about it needs.
@@ -138,9 +176,15 @@ pub struct Stored<'a> {
     /// Processes that were left at the end.
     #[serde(default)]
     pub killed: u64,
+    /// What Cargo was told.
+    #[serde(borrow, default)]
+    pub instructions: Vec<Told<'a>>,
     /// How many instructions Cargo was given.
     #[serde(default)]
     pub instruction_count: u64,
+    /// Lines in which an instruction follows other text.
+    #[serde(borrow, default)]
+    pub swallowed_instructions: Vec<Text<'a>>,
     /// Those that it was not given.
     #[serde(borrow, default)]
     pub withheld_instructions: Vec<Withheld<'a>>,
@@ -239,6 +283,37 @@ pub struct Finding<'a> {
     pub message: Text<'a>,
 }
 
+/// An instruction that Cargo was given.
+#[derive(Debug, Deserialize)]
+pub struct Told<'a> {
+    /// See [`Instruction::key`].
+    #[serde(borrow)]
+    pub key: Text<'a>,
+    /// See [`Instruction::value`].
+    #[serde(borrow)]
+    pub value: Text<'a>,
+    /// `cargo:` or `cargo::`.
+    #[serde(borrow)]
+    pub syntax: Text<'a>,
+}
+
+impl Told<'_> {
+    /// The instruction; none if a later cargo-brig wrote one that this one does not know.
+    #[must_use]
+    pub fn instruction(&self) -> Option<Instruction> {
+        let (syntax, key, value) = (&*self.syntax, &*self.key, &*self.value);
+        let line = if syntax == "cargo:" && key == "metadata" {
+            format!("{syntax}{value}")
+        } else {
+            format!("{syntax}{key}={value}")
+        };
+        match instruction::parse(line.as_bytes()) {
+            Line::Instruction(instruction) => Some(instruction),
+            Line::Plain | Line::Invalid(_) => None,
+        }
+    }
+}
+
 /// An instruction that Cargo was not given.
 #[derive(Debug, Deserialize)]
 pub struct Withheld<'a> {
@@ -291,6 +366,9 @@ pub struct Asked<'a> {
     /// `given`, `absent` or `withheld`.
     #[serde(borrow)]
     pub state: Text<'a>,
+    /// Who asked: places in the record's list of processes.
+    #[serde(default)]
+    pub processes: Vec<u32>,
 }
 
 /// A process of which it cannot be told what it asked for.
@@ -354,6 +432,25 @@ impl<'de> Deserialize<'de> for StoredOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instruction_is_read_back() {
+        for line in [
+            "cargo::rustc-cfg=x=\"y\"",
+            "cargo:root=/é x",
+            "cargo:metadata=a=b",
+            "cargo::metadata=a=b",
+            "cargo:rustc-flags=-lz -L/x",
+            "cargo:rustc-env=A=",
+        ] {
+            let Line::Instruction(instruction) = instruction::parse(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            let text = serde_json::to_string(&instruction).unwrap();
+            let told: Told = serde_json::from_str(&text).unwrap();
+            assert_eq!(told.instruction(), Some(instruction));
+        }
+    }
 
     #[test]
     fn an_access_is_borrowed_unless_it_has_escapes() {

@@ -13,7 +13,7 @@ use cargo_brig::network::Attempt;
 use cargo_brig::policy::Document;
 use cargo_brig::policy::allowing::allowing;
 use cargo_brig::policy::placeholders::Placeholders;
-use cargo_brig::{cli, doctor, exit, record, settings};
+use cargo_brig::{cli, doctor, exit, lint, record, settings};
 use clap::CommandFactory;
 
 use support::{Project, succeed};
@@ -201,6 +201,13 @@ fn the_fields_of_a_record_are_those_that_it_has() {
             assert!(told.contains(field.as_str()), "`{object}` has `{field}`");
         }
     }
+}
+
+#[test]
+fn the_lints_are_those_of_the_program() {
+    let told: Vec<&str> =
+        first_cells(section("### What a script should not do")).flat_map(quoted).collect();
+    assert_eq!(told, lint::Code::ALL.map(lint::Code::name));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The built-in policies: the files in `policies/` of the source, which the same parser reads.
 
-use super::document::{Document, Error};
+use super::document::{Document, Error, Rules};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,18 @@ impl Builtin {
         }
         documents.reverse();
         Ok(documents)
+    }
+
+    /// The system's directories and files: what the default policy names by absolute paths for reading
+    /// and for executing.
+    #[must_use]
+    pub fn directories() -> Vec<String> {
+        let documents = Self::Default.documents().unwrap_or_default();
+        let rules = documents.into_iter().flat_map(|document| {
+            let Rules { read, execute, .. } = document.common;
+            read.into_iter().chain(execute).map(|rule| rule.text)
+        });
+        rules.filter(|rule| rule.starts_with('/')).collect()
     }
 }
 

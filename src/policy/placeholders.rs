@@ -108,6 +108,12 @@ impl Placeholders {
     }
 }
 
+/// Whether a path is that of `directory` or lies below it.
+#[must_use]
+pub fn is_below(path: &str, directory: &str) -> bool {
+    below(path, directory).is_some()
+}
+
 /// What follows `directory` in `path`, if that is the directory or lies below it.
 fn below<'p>(path: &'p str, directory: &str) -> Option<&'p str> {
     path.strip_prefix(directory).filter(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -1,8 +1,7 @@
 //! One record for a person: first what was wrong, then what the script did.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::page::Page;
 use super::quantity::{bytes, counted, duration, exit, memory, moment};
@@ -10,10 +9,8 @@ use super::{groups, processes, rule};
 use crate::access::Kind;
 use crate::policy::Builtin;
 use crate::policy::Mode;
-use crate::policy::document::Rules;
-use crate::policy::placeholders::Placeholders;
+use crate::policy::placeholders::{Placeholders, is_below};
 use crate::stored::{Environment, Stored, StoredAccess, StoredOutcome, StoredUnit, Text};
-use crate::unit::Unit;
 
 /// So many lines has a section, unless all are wanted.
 const SHOWN: usize = 40;
@@ -21,7 +18,7 @@ const SHOWN: usize = 40;
 /// What stands for which directory, for the unit of a record.
 #[must_use]
 pub fn placeholders(of: &StoredUnit<'_>) -> Placeholders {
-    Placeholders::of(&unit(of))
+    Placeholders::of(&of.unit())
 }
 
 /// The report on one record, which was read from `path`.
@@ -41,27 +38,6 @@ pub fn render(page: &mut Page, stored: &Stored<'_>, path: &Path, all: bool) {
     report.processes(page);
     report.totals(page);
     report.enforced(page);
-}
-
-/// The recorded unit, with this program's own environment: what `{home}` and the like stand for is
-/// not recorded.
-fn unit(stored: &StoredUnit<'_>) -> Unit {
-    let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.to_string());
-    Unit {
-        package: stored.package.to_string(),
-        version: stored.version.to_string(),
-        manifest_dir: PathBuf::from(&*stored.manifest_dir),
-        out_dir: PathBuf::from(&*stored.out_dir),
-        links: None,
-        target: text(&stored.target),
-        host: text(&stored.host),
-        profile: text(&stored.profile),
-        workspace: text(&stored.workspace).map(PathBuf::from),
-        script: PathBuf::from(&*stored.script),
-        arguments: Vec::<OsString>::new(),
-        variables: std::env::vars_os().collect(),
-        jobserver: None,
-    }
 }
 
 /// The allowed and the missing, by what was done. The others are in the record's denials, or are
@@ -112,23 +88,6 @@ impl<'r> Accesses<'r> {
         }
         sorted
     }
-}
-
-/// The system's directories, which the built-in policy names by their paths.
-fn system() -> Vec<String> {
-    let documents = Builtin::Default.documents().unwrap_or_default();
-    let rules = documents.into_iter().flat_map(|document| {
-        let Rules { read, execute, .. } = document.common;
-        read.into_iter().chain(execute).map(|rule| rule.text)
-    });
-    rules.filter(|rule| rule.starts_with('/')).collect()
-}
-
-fn is_below(path: &str, directories: &[String]) -> bool {
-    directories.iter().any(|directory| {
-        path.strip_prefix(directory.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
 }
 
 struct Report<'r> {
@@ -267,13 +226,13 @@ impl Report<'_> {
     }
 
     fn read(&self, page: &mut Page) {
-        let system = system();
+        let system = Builtin::directories();
         let (mut own, mut usual, mut other) = (0_u64, 0_u64, Vec::new());
         for path in &self.accesses.read {
             match self.known.split(path).map(|(placeholder, _)| placeholder) {
                 Some("{package}" | "{out-dir}" | "{tmp}" | "{empty-home}" | "{script}") => own += 1,
                 Some("{toolchain}") => usual += 1,
-                None if is_below(path, &system) => usual += 1,
+                None if system.iter().any(|directory| is_below(path, directory)) => usual += 1,
                 _ => other.push(*path),
             }
         }
