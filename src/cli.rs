@@ -18,7 +18,7 @@ Examples:
   cargo brig --policy strict build  the same by a stricter policy
   cargo brig policy show            what build scripts may do here, and by which rule
   RUSTC_WRAPPER=cargo-brig cargo build
-                                    the same without the summary and the audit
+                                    the same without the summary and the final look
   cargo brig exec -- ./build-script-build
                                     one build script, with the environment as it is
   cargo brig show                   the build scripts that were run here, one a line

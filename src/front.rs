@@ -1,7 +1,7 @@
 //! The front door: `cargo brig <any cargo command>`.
 //!
 //! Runs Cargo with the shim in force, and passes arguments, streams, signals and the exit code
-//! through. After a command that can build it audits the build's script files and prints a summary.
+//! through. After a command that can build it looks at the build's script files and prints a summary.
 
 pub mod command_line;
 pub mod summary;
@@ -22,7 +22,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::audit::{self, Audit, Findings};
+use crate::completeness::{self, Completeness, Findings};
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
 use crate::policy::Builtin;
@@ -73,9 +73,9 @@ pub enum Error {
     /// The session.
     #[error(transparent)]
     Session(#[from] session::Error),
-    /// The audit.
+    /// The look at the build directory.
     #[error(transparent)]
-    Audit(#[from] audit::Error),
+    Completeness(#[from] completeness::Error),
     /// The linker shim.
     #[error(transparent)]
     Linker(#[from] linker::Error),
@@ -145,9 +145,9 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
         cover_by_linker(&mut cargo, &command_line, &config, roots.first(), &own)?;
     }
     let waits = |profile_dir: &Path| command_line.builds_in(profile_dir);
-    let audit = Audit::begin(roots, waits)?;
+    let completeness = Completeness::begin(roots, waits)?;
     let status = wait(cargo)?;
-    let findings = audit.finish()?;
+    let findings = completeness.finish()?;
     let runs = Run::load_all(session.path())?;
     let overridden = overridden(&config, &command_line);
     let summary = summary::Summary { runs: &runs, findings: &findings, overridden: &overridden };

@@ -19,7 +19,7 @@ use crate::cli::{Format, Show};
 use crate::exit::{self, Ending};
 use crate::launch::explain;
 use crate::stored::{Brief, Stored};
-use crate::{audit, record};
+use crate::{completeness, record};
 use find::{Found, Workspace};
 use page::{Page, Paint};
 
@@ -58,7 +58,7 @@ pub enum Error {
     },
     /// The build directory.
     #[error(transparent)]
-    Directory(#[from] audit::Error),
+    Directory(#[from] completeness::Error),
     /// A record's file.
     #[error("cannot read the record `{}`", printable(&.path.to_string_lossy()))]
     Read {
