@@ -228,6 +228,31 @@ impl Completeness {
     }
 }
 
+/// Makes Cargo believe that what a directory such as [`run_dirs`] gives was never built or run, by
+/// removing its fingerprint (`src/cargo/core/compiler/fingerprint/mod.rs`): the next build does it again.
+///
+/// # Errors
+/// See [`Error`].
+pub fn forget(directory: &Path) -> Result<(), Error> {
+    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let build = directory.ancestors().find(|path| path.file_name().is_some_and(|n| n == "build"));
+    let Some(profile_dir) = build.and_then(Path::parent) else { return Ok(()) };
+    let fingerprint = if is_hash(name) {
+        directory.join("fingerprint")
+    } else {
+        profile_dir.join(".fingerprint").join(name)
+    };
+    let locks = lock(profile_dir, true)?;
+    let removed = fs::remove_dir_all(&fingerprint);
+    drop(locks);
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Directory { path: fingerprint, source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Cargo's locks of a profile directory (`src/cargo/core/compiler/layout.rs`), held; none if they
 /// are taken and `wait` is false.
 fn lock(profile_dir: &Path, wait: bool) -> Result<Option<Vec<File>>, Error> {

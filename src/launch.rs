@@ -227,6 +227,7 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let run = Run {
         package: format!("{} v{}", unit.package, unit.version),
         launcher: request.launcher,
+        record,
         denials: denials(&report, &grants.policy.name, &unit, exit),
         withheld: fatal(&relayed).map(Withheld::sentence).collect(),
         findings,

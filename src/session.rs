@@ -20,6 +20,8 @@ pub struct Run {
     pub package: String,
     /// The launcher's file.
     pub launcher: PathBuf,
+    /// The record's file.
+    pub record: PathBuf,
     /// Sentences about what was denied.
     pub denials: Vec<String>,
     /// What the limits had to do with it.

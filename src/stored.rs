@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::access::Kind;
 use crate::network::Attempt;
 use crate::process::{Exit, Process};
+use crate::unit::Unit;
 
 /// A string of the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -69,6 +71,30 @@ pub struct StoredUnit<'a> {
     /// `PROFILE`.
     #[serde(borrow)]
     pub profile: Option<Text<'a>>,
+}
+
+impl StoredUnit<'_> {
+    /// The recorded unit, with this program's own environment: what `{home}` and the like stand for is
+    /// not recorded.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.to_string());
+        Unit {
+            package: self.package.to_string(),
+            version: self.version.to_string(),
+            manifest_dir: PathBuf::from(&*self.manifest_dir),
+            out_dir: PathBuf::from(&*self.out_dir),
+            links: None,
+            target: text(&self.target),
+            host: text(&self.host),
+            profile: text(&self.profile),
+            workspace: text(&self.workspace).map(PathBuf::from),
+            script: PathBuf::from(&*self.script),
+            arguments: Vec::new(),
+            variables: std::env::vars_os().collect(),
+            jobserver: None,
+        }
+    }
 }
 
 /// As much of a record as a line about it needs.
@@ -134,6 +160,9 @@ pub struct Stored<'a> {
     /// Processes that were left at the end.
     #[serde(default)]
     pub killed: u64,
+    /// What Cargo was told.
+    #[serde(borrow, default)]
+    pub instructions: Vec<StoredInstruction<'a>>,
     /// How many instructions Cargo was given.
     #[serde(default)]
     pub instruction_count: u64,
@@ -187,6 +216,31 @@ pub struct StoredPolicy<'a> {
     /// The file's digest.
     #[serde(borrow)]
     pub sha256: Text<'a>,
+    /// All its documents, from the bottom up.
+    #[serde(borrow, default)]
+    pub documents: Vec<StoredDocument<'a>>,
+}
+
+/// A document of a policy.
+#[derive(Debug, Deserialize)]
+pub struct StoredDocument<'a> {
+    /// Its file.
+    #[serde(borrow)]
+    pub file: Text<'a>,
+    /// Its digest.
+    #[serde(borrow)]
+    pub sha256: Text<'a>,
+}
+
+/// An instruction that Cargo was given.
+#[derive(Debug, Deserialize)]
+pub struct StoredInstruction<'a> {
+    /// Its key, see [`crate::instruction::Instruction::key`].
+    #[serde(borrow)]
+    pub key: Text<'a>,
+    /// What follows it.
+    #[serde(borrow)]
+    pub value: Text<'a>,
 }
 
 /// What was enforced.
@@ -230,6 +284,9 @@ pub struct Finding<'a> {
     /// A sentence.
     #[serde(borrow)]
     pub message: Text<'a>,
+    /// Whether the unit failed by it.
+    #[serde(default)]
+    pub fatal: bool,
 }
 
 /// An instruction that Cargo was not given.
@@ -241,6 +298,9 @@ pub struct Withheld<'a> {
     /// Why it was withheld.
     #[serde(borrow)]
     pub reason: Text<'a>,
+    /// Whether the unit failed by it.
+    #[serde(default)]
+    pub fatal: bool,
 }
 
 /// A file that the script left in `OUT_DIR`.
@@ -284,6 +344,9 @@ pub struct Asked<'a> {
     /// `given`, `absent` or `withheld`.
     #[serde(borrow)]
     pub state: Text<'a>,
+    /// The processes that asked.
+    #[serde(default)]
+    pub processes: Vec<u32>,
 }
 
 /// A process of which it cannot be told what it asked for.

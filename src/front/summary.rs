@@ -163,6 +163,7 @@ mod tests {
         Run {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/a".into(),
+            record: "/t/brig.json".into(),
             denials,
             findings: Vec::new(),
             withheld: Vec::new(),

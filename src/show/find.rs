@@ -157,7 +157,7 @@ impl Workspace {
 }
 
 /// Cargo's own reason.
-fn no_workspace(command_line: &CommandLine) -> Error {
+pub(crate) fn no_workspace(command_line: &CommandLine) -> Error {
     let mut cargo = command_line.cargo();
     cargo.args(["metadata", "--format-version=1", "--no-deps"]).args(command_line.manifest());
     let reason = match cargo.output() {

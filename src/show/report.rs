@@ -1,8 +1,7 @@
 //! One record for a person: first what was wrong, then what the script did.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::page::Page;
 use super::quantity::{bytes, counted, duration, exit, memory, moment};
@@ -12,7 +11,6 @@ use crate::policy::Builtin;
 use crate::policy::document::Rules;
 use crate::policy::placeholders::Placeholders;
 use crate::stored::{Environment, Stored, StoredAccess, StoredOutcome, StoredUnit, Text};
-use crate::unit::Unit;
 
 /// So many lines has a section, unless all are wanted.
 const SHOWN: usize = 40;
@@ -20,7 +18,7 @@ const SHOWN: usize = 40;
 /// What stands for which directory, for the unit of a record.
 #[must_use]
 pub fn placeholders(of: &StoredUnit<'_>) -> Placeholders {
-    Placeholders::of(&unit(of))
+    Placeholders::of(&of.unit())
 }
 
 /// The report on one record, which was read from `path`.
@@ -40,27 +38,6 @@ pub fn render(page: &mut Page, stored: &Stored<'_>, path: &Path, all: bool) {
     report.processes(page);
     report.totals(page);
     report.enforced(page);
-}
-
-/// The recorded unit, with this program's own environment: what `{home}` and the like stand for is
-/// not recorded.
-fn unit(stored: &StoredUnit<'_>) -> Unit {
-    let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.to_string());
-    Unit {
-        package: stored.package.to_string(),
-        version: stored.version.to_string(),
-        manifest_dir: PathBuf::from(&*stored.manifest_dir),
-        out_dir: PathBuf::from(&*stored.out_dir),
-        links: None,
-        target: text(&stored.target),
-        host: text(&stored.host),
-        profile: text(&stored.profile),
-        workspace: text(&stored.workspace).map(PathBuf::from),
-        script: PathBuf::from(&*stored.script),
-        arguments: Vec::<OsString>::new(),
-        variables: std::env::vars_os().collect(),
-        jobserver: None,
-    }
 }
 
 /// The allowed and the missing, by what was done. The others are in the record's denials, or are

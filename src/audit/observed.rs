@@ -1,0 +1,401 @@
+//! What is observed in one record: the behaviour, who is behind each piece of it, and what was wrong.
+//!
+//! What counts, and what does not:
+//!
+//! - **reads**: files and directories that were opened for reading, but for what [`super::names`] calls
+//!   the script's own and the system; not what was only looked at, and not what is missing, unless the
+//!   policy `default` would deny it: then whether it is there is a matter of the machine, and the
+//!   attempt counts as `denied`.
+//! - **writes**: directories, outside of `OUT_DIR` and `TMPDIR`, in which something was changed.
+//! - **programs**: those that were executed, but for the script itself and the parts of compilers.
+//! - **variables**: those that the script itself asked for, and of those that its programs asked for the
+//!   ones that are named like a secret. Those that Cargo sets say nothing.
+//! - **instructions**: all but messages, by kind.
+//!
+//! A record that is not complete is a finding: what did not fit may be anything.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::behaviour::{Aspect, Behaviour};
+use super::names::{Names, Place, Usual};
+use super::report::{Actor, Denial, Finding};
+use crate::access::{Kind, printable};
+use crate::instruction::{self, Line};
+use crate::network::Attempt;
+use crate::policy::allowing::allowing;
+use crate::policy::document::Unnamed;
+use crate::policy::{Builtin, Grants, Layers, Policy};
+use crate::process::{Exit, Process};
+use crate::stored::{Stored, StoredAccess, StoredOutcome};
+use crate::unit::Unit;
+
+/// More denials of one run are not told one by one.
+const DENIALS: usize = 1000;
+
+/// See the file's description.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// What the script did.
+    pub behaviour: Behaviour,
+    /// Who did it first.
+    pub by: BTreeMap<(Aspect, String), Actor>,
+    /// What the jail refused.
+    pub denials: Vec<Denial>,
+    /// What else a person should hear of.
+    pub findings: Vec<Finding>,
+}
+
+/// What observing needs besides records.
+#[derive(Debug)]
+pub struct Observer {
+    usual: Usual,
+    /// The policy `default`: which names are those of secrets.
+    policy: Policy,
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        let policy = Layers::of(Vec::new(), Some(Builtin::Default))
+            .map(|layers| Policy::of(&layers, "", ""))
+            .unwrap_or_default();
+        Self { usual: Usual::default(), policy }
+    }
+}
+
+impl Observer {
+    /// What is observed in a record, the run of this index of its package.
+    #[must_use]
+    pub fn observe(&self, stored: &Stored<'_>, run: usize) -> Observed {
+        let names = Names::of(&stored.unit, &self.usual);
+        let mut sight = Sight { observer: self, stored, names, run, observed: Observed::default() };
+        sight.accesses();
+        sight.programs();
+        sight.variables();
+        sight.network();
+        sight.instructions();
+        sight.limits();
+        sight.denials();
+        sight.findings();
+        sight.observed
+    }
+}
+
+/// One record being observed.
+struct Sight<'r> {
+    observer: &'r Observer,
+    stored: &'r Stored<'r>,
+    names: Names<'r>,
+    run: usize,
+    observed: Observed,
+}
+
+impl Sight<'_> {
+    fn add(&mut self, aspect: Aspect, value: String, process: Option<u32>) {
+        if self.observed.behaviour.of(aspect).contains(&value) {
+            return;
+        }
+        if let Some(actor) = process.and_then(|process| self.actor(process)) {
+            self.observed.by.insert((aspect, value.clone()), actor);
+        }
+        self.observed.behaviour.of_mut(aspect).insert(value);
+    }
+
+    /// The process of this index, and what it ran when it was last heard of.
+    fn actor(&self, process: u32) -> Option<Actor> {
+        let processes = &self.stored.processes;
+        let known = self.names.placeholders();
+        let mut candidate = processes.get(process as usize)?;
+        // Before its first program a process runs what its parent did.
+        while candidate.programs.is_empty() {
+            let parent = candidate.parent.filter(|parent| *parent < candidate.id)?;
+            candidate = processes.get(parent as usize)?;
+        }
+        let program = candidate.programs.last()?;
+        let shorten = |text: &String| known.shorten(text).into_owned();
+        Some(Actor {
+            program: shorten(&program.program),
+            arguments: program.arguments.iter().map(shorten).collect(),
+            process,
+            run: self.run,
+        })
+    }
+
+    fn accesses(&mut self) {
+        let stored = self.stored;
+        for access in &stored.accesses {
+            let process = Some(access.process);
+            let path = &*access.path;
+            match (&access.outcome, access.kind) {
+                (StoredOutcome::Denied, _) => {
+                    let value = self.denied(access);
+                    self.add(Aspect::Denied, value, process);
+                }
+                (_, Kind::Stat | Kind::ReadLink | Kind::Link) => {}
+                (StoredOutcome::Allowed, Kind::Read | Kind::List) => {
+                    if let Place::Elsewhere(name) = self.names.place(path) {
+                        self.add(Aspect::Reads, name, process);
+                    }
+                }
+                (StoredOutcome::Allowed, Kind::Execute) => {
+                    if let Some(name) = self.names.program(path) {
+                        self.add(Aspect::Programs, name, process);
+                    }
+                }
+                (StoredOutcome::Allowed, _) => {
+                    let (directory, _) = path.rsplit_once('/').unwrap_or(("", path));
+                    if let Place::Elsewhere(_) = self.names.place(path) {
+                        let name = self.names.placeholders().shorten(directory);
+                        let name = self.names.steady(&name);
+                        self.add(Aspect::Writes, format!("{name}/"), process);
+                    }
+                }
+                (_, Kind::Read | Kind::List) => {
+                    if let Place::Elsewhere(name) = self.names.place_of_missing(path)
+                        && !self.names.may_be_looked_for(&name)
+                    {
+                        self.add(Aspect::Denied, format!("read {name}"), process);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if stored.accesses_dropped > 0 || stored.denials_dropped > 0 {
+            self.incomplete("uses of paths");
+        }
+        if stored.programs_refused > 0 {
+            self.incomplete("programs");
+        }
+    }
+
+    fn denied(&self, access: &StoredAccess<'_>) -> String {
+        let path = &*access.path;
+        let (verb, path) = match access.kind {
+            Kind::Read | Kind::List | Kind::ReadLink => ("read", path),
+            Kind::Stat => ("look at", path),
+            Kind::Execute => ("execute", path),
+            Kind::Link => ("link to", path),
+            Kind::Write
+            | Kind::Create
+            | Kind::Remove
+            | Kind::Rename
+            | Kind::SetMode
+            | Kind::SetOwner
+            | Kind::SetTimes
+            | Kind::SetAttribute => {
+                // The names of temporary files are by chance.
+                let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+                ("write", if directory.is_empty() { "/" } else { directory })
+            }
+        };
+        let name = match self.names.place(path) {
+            Place::Elsewhere(name) => name,
+            Place::Own | Place::System => {
+                self.names.steady(&self.names.placeholders().shorten(path))
+            }
+        };
+        format!("{verb} {name}")
+    }
+
+    fn incomplete(&mut self, what: &str) {
+        self.observed.behaviour.findings.insert("record-incomplete".to_owned());
+        self.observed.findings.push(Finding {
+            code: "record-incomplete".to_owned(),
+            message: format!("did more than its record holds: some {what} are not in it"),
+            fatal: false,
+            by: None,
+        });
+    }
+
+    /// What processes have become. A script that an interpreter reads is among the accesses.
+    fn programs(&mut self) {
+        let stored = self.stored;
+        let mut seen = HashSet::new();
+        for process in &stored.processes {
+            for program in &process.programs {
+                if seen.insert(program.program.as_str())
+                    && let Some(name) = self.names.program(&program.program)
+                {
+                    self.add(Aspect::Programs, name, Some(process.id));
+                }
+            }
+        }
+    }
+
+    fn variables(&mut self) {
+        let Some(environment) = &self.stored.environment else { return };
+        for asked in &environment.asked {
+            let name = &*asked.name;
+            if Unit::is_cargo_variable(name.as_ref()) {
+                continue;
+            }
+            let by_script =
+                asked.processes.iter().find(|process| self.is_script(**process)).copied();
+            let is_secret = self.observer.policy.variable(name.as_bytes()).0 == Unnamed::Withhold;
+            let process = by_script.or_else(|| asked.processes.first().copied());
+            if by_script.is_some() || is_secret {
+                let name = self.names.steady(name);
+                self.add(Aspect::Variables, name, process);
+            }
+        }
+    }
+
+    /// Whether a process runs the compiled script, and nothing else.
+    fn is_script(&self, process: u32) -> bool {
+        let processes = &self.stored.processes;
+        let is_script = |process: &Process| {
+            process.programs.iter().all(|program| program.program == *self.stored.unit.script)
+        };
+        let mut next = Some(process);
+        while let Some(process) = next.and_then(|next| processes.get(next as usize)) {
+            if !process.programs.is_empty() {
+                return is_script(process);
+            }
+            next = process.parent.filter(|parent| *parent < process.id);
+        }
+        false
+    }
+
+    fn network(&mut self) {
+        for attempt in &self.stored.network {
+            let value = self.attempt(attempt);
+            self.add(Aspect::Network, value, Some(attempt.process));
+        }
+    }
+
+    fn attempt(&self, attempt: &Attempt) -> String {
+        let Attempt { family, kind, address, port, host, .. } = attempt;
+        match (host, address, port) {
+            (Some(host), ..) => format!("host {host}"),
+            (None, Some(address), Some(port)) => format!("{address} port {port} ({family} {kind})"),
+            (None, Some(address), None) => {
+                let address = self.names.steady(&self.names.placeholders().shorten(address));
+                format!("{address} ({family} {kind})")
+            }
+            (None, None, _) => format!("{family} {kind} socket"),
+        }
+    }
+
+    fn instructions(&mut self) {
+        let stored = self.stored;
+        for instruction in &stored.instructions {
+            let (key, value) = (&*instruction.key, &*instruction.value);
+            match key {
+                "warning" | "error" => continue,
+                "rustc-link-lib" => self.library(value),
+                "rustc-flags" => {
+                    for library in value.split(' ').filter_map(|word| word.strip_prefix("-l")) {
+                        self.library(library);
+                    }
+                }
+                _ => {}
+            }
+            let kind = instruction_kind(key, value);
+            if !self.observed.behaviour.instructions.contains(&*kind) {
+                let kind = self.names.steady(&kind);
+                self.add(Aspect::Instructions, kind, None);
+            }
+        }
+        if stored.instruction_count > stored.instructions.len() as u64 {
+            self.incomplete("instructions");
+        }
+        for withheld in stored.withheld_instructions.iter().filter(|withheld| !withheld.fatal) {
+            // A line that is no instruction would have failed the unit.
+            if let Line::Instruction(instruction) = instruction::parse(withheld.line.as_bytes()) {
+                let value = instruction.value();
+                let kind = self.names.steady(&instruction_kind(instruction.key(), &value));
+                self.add(Aspect::Denied, format!("instruction {kind}"), None);
+            }
+        }
+    }
+
+    fn library(&mut self, value: &str) {
+        let value = self.names.steady(value);
+        self.add(Aspect::Libraries, value, None);
+    }
+
+    fn limits(&mut self) {
+        let stored = self.stored;
+        let limit = |key: &str| stored.limits.get(key).and_then(serde_json::Value::as_u64);
+        let used =
+            [("wall-time", stored.wall_us / 1_000_000), ("memory", stored.peak_rss_kib / 1024)];
+        for (key, used) in used {
+            // Three quarters, without rounding.
+            if limit(key).is_some_and(|limit| used.saturating_mul(4) >= limit.saturating_mul(3)) {
+                self.add(Aspect::Limits, key.to_owned(), None);
+            }
+        }
+    }
+
+    fn denials(&mut self) {
+        let stored = self.stored;
+        let policy = printable(&stored.policy.name);
+        for denial in stored.denials.iter().take(DENIALS) {
+            let rule = allowing(denial.kind, &denial.path, self.names.placeholders()).ok();
+            let path = self.names.placeholders().shorten(&denial.path);
+            let times =
+                if denial.count > 1 { format!(" ({} times)", denial.count) } else { String::new() };
+            let why = match denial.kind.right() {
+                Some(right) => format!(
+                    "no `{}` rule of the policy `{policy}` covers it",
+                    Grants::rule_key(right)
+                ),
+                None => format!("the policy `{policy}` hides it"),
+            };
+            let message = format!("tried to {} `{path}`{times}: {why}", denial.kind.verb());
+            let by = self.actor(denial.process);
+            self.observed.denials.push(Denial { message, rule, by });
+        }
+        let more = stored.denials.len().saturating_sub(DENIALS) as u64 + stored.denials_dropped;
+        if more > 0 {
+            let message = format!("was denied {more} more uses of paths");
+            self.observed.denials.push(Denial { message, rule: None, by: None });
+        }
+        for attempt in stored.network.iter().filter(|attempt| attempt.is_remarkable()) {
+            let by = self.actor(attempt.process);
+            let message = attempt.denial(&policy);
+            self.observed.denials.push(Denial { message, rule: None, by });
+        }
+    }
+
+    fn findings(&mut self) {
+        let stored = self.stored;
+        for finding in &stored.findings {
+            if !finding.fatal {
+                self.observed.behaviour.findings.insert(finding.code.to_string());
+            }
+            self.observed.findings.push(Finding {
+                code: finding.code.to_string(),
+                message: finding.message.to_string(),
+                fatal: finding.fatal,
+                by: None,
+            });
+        }
+        let mut seen = BTreeSet::new();
+        for withheld in &stored.withheld_instructions {
+            if seen.insert((&*withheld.line, &*withheld.reason)) {
+                let (line, reason) = (&*withheld.line, &*withheld.reason);
+                self.observed.findings.push(Finding {
+                    code: "instruction-withheld".to_owned(),
+                    message: format!("printed `{line}`, which is withheld: {reason}"),
+                    fatal: withheld.fatal,
+                    by: self.actor(0),
+                });
+            }
+        }
+    }
+}
+
+/// An instruction's kind: its key, and of a variable the name.
+fn instruction_kind<'t>(key: &'t str, value: &str) -> Cow<'t, str> {
+    match (key, value.split_once('=')) {
+        ("rustc-env", Some((name, _))) => Cow::Owned(format!("{key}={name}")),
+        _ => Cow::Borrowed(key),
+    }
+}
+
+/// Whether a script ended as it should.
+#[must_use]
+pub fn succeeded(exit: Exit) -> bool {
+    exit == Exit::Code(0)
+}
