@@ -82,6 +82,7 @@ mod tests {
         let run = Run {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/build-script-build".into(),
+            record: "/r/brig.json".into(),
             denials: Vec::new(),
             findings: Vec::new(),
             withheld: Vec::new(),

@@ -4,7 +4,8 @@
 //! then says nothing; or it lies elsewhere, and gets a name. **The system** is what the built-in policy
 //! `default` names by its absolute path, and the Rust toolchain. In a name
 //!
-//! - a directory that has a placeholder is that; the profile's directory in the build directory is
+//! - a directory that has a placeholder is that, and `{workspace}` the audited one for all of its packages,
+//!   `{above}` a directory above it; the profile's directory in the build directory is
 //!   `{build-dir}`, and another package's `OUT_DIR` in it `{build-dir}/PACKAGE`;
 //! - what is in `CARGO_HOME`'s registry or Git checkouts is named by its package's directory, and what
 //!   `default` grants in the home directory by the directory that it grants;
@@ -12,6 +13,7 @@
 //!   are `{target}` and `{host}`, and the package's own version is `{version}`.
 
 use std::borrow::Cow;
+use std::fs;
 use std::path::Path;
 
 use crate::policy::Builtin;
@@ -109,24 +111,29 @@ pub struct Names<'u> {
     known: Placeholders,
     /// The build directory, and the profile's directory in it.
     build: [String; 2],
-    /// Directories above the workspace, the deepest first, but for the home directory and those above it.
+    /// The audited workspace.
+    root: String,
+    /// Directories above the workspace, the deepest first, but for those that others have in common: the
+    /// home directory, what lies above that, and what lies in `/`.
     above: Vec<String>,
     /// What is replaced in any text.
     replaced: Vec<(String, &'static str)>,
 }
 
 impl<'u> Names<'u> {
-    /// Those for a recorded unit, as this process's environment knows them.
+    /// Those for a recorded unit in the workspace `root`, as this process's environment knows them.
     #[must_use]
-    pub fn of(stored: &StoredUnit<'_>, usual: &'u Usual) -> Self {
+    pub fn of(stored: &StoredUnit<'_>, usual: &'u Usual, root: &Path) -> Self {
         let unit = stored.unit();
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let build_dir = unit.build_dir();
-        let [root, profile] = build_dir.closed().map(text);
+        let build = build_dir.closed().map(text);
         let home = unit.home();
-        let start = unit.workspace.as_deref().unwrap_or(&unit.manifest_dir);
-        let above = start.ancestors().skip(1).filter(|path| path.parent().is_some());
-        let above = above.filter(|path| !home.as_ref().is_some_and(|home| home.starts_with(path)));
+        let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+        let above = root.ancestors().skip(1).filter(|path| {
+            let is_home = home.as_ref().is_some_and(|home| home.starts_with(path));
+            path.ancestors().count() > 2 && !is_home
+        });
         let mut replaced = Vec::new();
         for (triple, name) in [(&unit.target, "{target}"), (&unit.host, "{host}")] {
             if let Some(triple) = triple {
@@ -147,8 +154,9 @@ impl<'u> Names<'u> {
         Self {
             usual,
             known: Placeholders::of(&unit),
-            build: [root, profile],
+            build,
             above: above.map(text).collect(),
+            root: text(&root),
             replaced,
         }
     }
@@ -172,6 +180,11 @@ impl<'u> Names<'u> {
         }
         if let Some(name) = self.built(path) {
             return Place::Elsewhere(name);
+        }
+        // What is nearer has the word.
+        let depth = split.map_or(0, |(_, rest)| path.len() - rest.len());
+        if let Some(rest) = below(path, &self.root).filter(|_| depth <= self.root.len()) {
+            return Place::Elsewhere(self.steady(&format!("{{workspace}}{rest}")));
         }
         let Some((placeholder, rest)) = split else {
             return if self.usual.is_system(path) {
@@ -231,19 +244,26 @@ impl<'u> Names<'u> {
         name.starts_with("{build-dir}") || self.usual.rule(name).is_some()
     }
 
-    /// As [`Self::place`], for what is not there: tools look for their settings in every directory above
+    /// As [`Self::place`], for what was only tried: tools look for their settings in every directory above
     /// the one that they are started in, wherever that is.
     #[must_use]
-    pub fn place_of_missing(&self, path: &str) -> Place {
+    pub fn place_of_attempt(&self, path: &str) -> Place {
         match self.place(path) {
-            Place::Elsewhere(name) => {
+            Place::Elsewhere(name) if name.starts_with('/') || name.starts_with("{home}") => {
                 let above = self.above.iter().find_map(|directory| below(path, directory));
-                // What has a name of its own keeps it.
-                let rest = above.filter(|_| name.starts_with('/') || name.starts_with("{home}"));
-                Place::Elsewhere(rest.map_or(name, |rest| self.steady(&format!("{{above}}{rest}"))))
+                Place::Elsewhere(
+                    above.map_or(name, |rest| self.steady(&format!("{{above}}{rest}"))),
+                )
             }
             place => place,
         }
+    }
+
+    /// The directory in `/` that the workspace lies in.
+    #[must_use]
+    pub fn top(&self) -> &str {
+        let end = self.root.match_indices('/').nth(1).map_or(self.root.len(), |(at, _)| at);
+        &self.root[..end]
     }
 
     /// What a program is called, if it is worth a word: the script itself and the parts of compilers are
@@ -370,7 +390,7 @@ mod tests {
     #[test]
     fn places_are_named_without_the_machine() {
         let (unit, usual) = (unit(), Usual::default());
-        let names = Names::of(&unit, &usual);
+        let names = Names::of(&unit, &usual, Path::new("/src/a b/é"));
         let elsewhere = |name: &str| Place::Elsewhere(name.to_owned());
         for (path, expected) in [
             ("/src/a b/é/hull-sys/src/x.c", Place::Own),
@@ -399,9 +419,10 @@ mod tests {
             ("/src/a b/.cargo/config.toml", "{above}/.cargo/config.toml"),
             ("/src/a b/é/.cargo/config.toml", "{workspace}/.cargo/config.toml"),
             ("/src/a b/é/target/debug/libc.so.6", "{build-dir}/libc.so.6"),
+            ("/src/.cargo/config.toml", "/src/.cargo/config.toml"),
             ("/var/lib/x", "/var/lib/x"),
         ] {
-            assert_eq!(names.place_of_missing(path), elsewhere(expected), "{path}");
+            assert_eq!(names.place_of_attempt(path), elsewhere(expected), "{path}");
         }
     }
 
@@ -419,7 +440,7 @@ mod tests {
             assert_eq!(program_name(name), expected);
         }
         let (unit, usual) = (unit(), Usual::default());
-        let names = Names::of(&unit, &usual);
+        let names = Names::of(&unit, &usual, Path::new("/src/a b/é"));
         let program = |path: &str| names.program(path);
         assert_eq!(program("/usr/lib/gcc/x86_64-linux-gnu/12/cc1"), None);
         assert_eq!(program("/usr/bin/curl").as_deref(), Some("curl"));
@@ -436,7 +457,7 @@ mod tests {
     #[test]
     fn chance_is_taken_out_and_nothing_else() {
         let (unit, usual) = (unit(), Usual::default());
-        let names = Names::of(&unit, &usual);
+        let names = Names::of(&unit, &usual, Path::new("/src/a b/é"));
         for (text, expected) in [
             ("/x/serde-0123456789abcdef/y", "/x/serde-*/y"),
             ("/x/index.crates.io-1949cf8c6b5b557f", "/x/index.crates.io-*"),

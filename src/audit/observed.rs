@@ -16,6 +16,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 
 use super::behaviour::{Aspect, Behaviour};
 use super::names::{Names, Place, Usual};
@@ -26,7 +27,7 @@ use crate::network::Attempt;
 use crate::policy::allowing::allowing;
 use crate::policy::document::Unnamed;
 use crate::policy::{Builtin, Grants, Layers, Policy};
-use crate::process::{Exit, Process};
+use crate::process::{Exit, Process, Program};
 use crate::stored::{Stored, StoredAccess, StoredOutcome};
 use crate::unit::Unit;
 
@@ -52,25 +53,27 @@ pub struct Observer {
     usual: Usual,
     /// The policy `default`: which names are those of secrets.
     policy: Policy,
-}
-
-impl Default for Observer {
-    fn default() -> Self {
-        let policy = Layers::of(Vec::new(), Some(Builtin::Default))
-            .map(|layers| Policy::of(&layers, "", ""))
-            .unwrap_or_default();
-        Self { usual: Usual::default(), policy }
-    }
+    /// The workspace.
+    root: PathBuf,
 }
 
 impl Observer {
+    /// One for the scripts of the workspace `root`.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        let policy = Layers::of(Vec::new(), Some(Builtin::Default))
+            .map(|layers| Policy::of(&layers, "", ""))
+            .unwrap_or_default();
+        Self { usual: Usual::default(), policy, root: root.to_owned() }
+    }
+
     /// What is observed in a record, the run of this index of its package.
     #[must_use]
     pub fn observe(&self, stored: &Stored<'_>, run: usize) -> Observed {
-        let names = Names::of(&stored.unit, &self.usual);
+        let names = Names::of(&stored.unit, &self.usual, &self.root);
         let mut sight = Sight { observer: self, stored, names, run, observed: Observed::default() };
-        sight.accesses();
         sight.programs();
+        sight.accesses();
         sight.variables();
         sight.network();
         sight.instructions();
@@ -101,24 +104,27 @@ impl Sight<'_> {
         self.observed.behaviour.of_mut(aspect).insert(value);
     }
 
+    fn actor_of(&self, process: u32, program: &Program) -> Actor {
+        let known = self.names.placeholders();
+        let shorten = |text: &String| known.shorten(text).into_owned();
+        Actor {
+            program: shorten(&program.program),
+            arguments: program.arguments.iter().map(shorten).collect(),
+            process,
+            run: self.run,
+        }
+    }
+
     /// The process of this index, and what it ran when it was last heard of.
     fn actor(&self, process: u32) -> Option<Actor> {
         let processes = &self.stored.processes;
-        let known = self.names.placeholders();
         let mut candidate = processes.get(process as usize)?;
         // Before its first program a process runs what its parent did.
         while candidate.programs.is_empty() {
             let parent = candidate.parent.filter(|parent| *parent < candidate.id)?;
             candidate = processes.get(parent as usize)?;
         }
-        let program = candidate.programs.last()?;
-        let shorten = |text: &String| known.shorten(text).into_owned();
-        Some(Actor {
-            program: shorten(&program.program),
-            arguments: program.arguments.iter().map(shorten).collect(),
-            process,
-            run: self.run,
-        })
+        Some(self.actor_of(process, candidate.programs.last()?))
     }
 
     fn accesses(&mut self) {
@@ -151,7 +157,7 @@ impl Sight<'_> {
                     }
                 }
                 (_, Kind::Read | Kind::List) => {
-                    if let Place::Elsewhere(name) = self.names.place_of_missing(path)
+                    if let Place::Elsewhere(name) = self.names.place_of_attempt(path)
                         && !self.names.may_be_looked_for(&name)
                     {
                         self.add(Aspect::Denied, format!("read {name}"), process);
@@ -159,6 +165,19 @@ impl Sight<'_> {
                 }
                 _ => {}
             }
+        }
+        // A search that went on upwards says nothing more, and where it ends is a matter of the machine.
+        let top = format!("read {}/", self.names.top());
+        let denied = &mut self.observed.behaviour.denied;
+        let ends = denied.iter().filter(|value| {
+            value.strip_prefix(&top).is_some_and(|rest| {
+                ["{above}", "{workspace}"]
+                    .iter()
+                    .any(|below| denied.contains(&format!("read {below}/{rest}")))
+            })
+        });
+        for end in ends.cloned().collect::<Vec<_>>() {
+            denied.remove(&end);
         }
         if stored.accesses_dropped > 0 || stored.denials_dropped > 0 {
             self.incomplete("uses of paths");
@@ -188,7 +207,11 @@ impl Sight<'_> {
                 ("write", if directory.is_empty() { "/" } else { directory })
             }
         };
-        let name = match self.names.place(path) {
+        let place = match verb {
+            "read" => self.names.place_of_attempt(path),
+            _ => self.names.place(path),
+        };
+        let name = match place {
             Place::Elsewhere(name) => name,
             Place::Own | Place::System => {
                 self.names.steady(&self.names.placeholders().shorten(path))
@@ -215,8 +238,10 @@ impl Sight<'_> {
             for program in &process.programs {
                 if seen.insert(program.program.as_str())
                     && let Some(name) = self.names.program(&program.program)
+                    && self.observed.behaviour.programs.insert(name.clone())
                 {
-                    self.add(Aspect::Programs, name, Some(process.id));
+                    let actor = self.actor_of(process.id, program);
+                    self.observed.by.insert((Aspect::Programs, name), actor);
                 }
             }
         }
@@ -257,7 +282,11 @@ impl Sight<'_> {
     }
 
     fn network(&mut self) {
-        for attempt in &self.stored.network {
+        // The C library asks for its cache of names and goes on without it (nscd(8)).
+        let is_cache = |attempt: &&Attempt| {
+            attempt.address.as_deref().is_some_and(|path| path.ends_with("/run/nscd/socket"))
+        };
+        for attempt in self.stored.network.iter().filter(|attempt| !is_cache(attempt)) {
             let value = self.attempt(attempt);
             self.add(Aspect::Network, value, Some(attempt.process));
         }

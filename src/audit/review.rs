@@ -253,7 +253,7 @@ struct Bench<'b> {
 impl Bench<'_> {
     /// Every package whose script is in the build, judged.
     fn packages(&mut self, build: &Build) -> Vec<Package> {
-        let observer = Observer::default();
+        let observer = Observer::new(self.root);
         let mut cases: BTreeMap<(String, String, Option<String>), Case> = BTreeMap::new();
         for evidence in evidence::of(build).into_values() {
             self.take(&evidence, &observer, &mut cases);

@@ -185,7 +185,7 @@ impl Context {
             Some(index) => self.cargo_lock.packages()[index].clone(),
             None => Locked { name, version, ..Locked::default() },
         };
-        let observed = Observer::default().observe(stored, 0);
+        let observed = Observer::new(&self.root).observe(stored, 0);
         let reported = Run {
             record: run.path.to_string_lossy().into_owned(),
             record_sha256: String::new(),
@@ -215,7 +215,7 @@ impl Context {
         let private = Private { tmp: tmp.path(), home: home.path(), library: None };
         let grants = resolve::resolve(policy, &unit, private, None)?;
         let usual = Usual::default();
-        let names = Names::of(&stored.unit, &usual);
+        let names = Names::of(&stored.unit, &usual, &self.root);
         let mut allowed: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for access in &stored.accesses {
             let right = access.kind.right().filter(|_| access.outcome == StoredOutcome::Allowed);

@@ -83,16 +83,14 @@ impl Text<'_> {
             verdict => verdict.to_string(),
         };
         self.line(0, &format!("{}: {verdict}", package.title()))?;
-        if let Some(reason) = package.reason.as_ref().filter(|reason| !reason.is_empty()) {
-            let is_told = package.findings.iter().any(|finding| finding.message == *reason)
-                || package.denials.iter().any(|denial| denial.message == *reason);
-            if !is_told {
-                self.line(2, reason)?;
-            }
+        let is_told =
+            |reason: &&String| package.findings.iter().any(|finding| finding.message == **reason);
+        if let Some(reason) = package.reason.as_ref().filter(|reason| !is_told(reason)) {
+            self.line(2, reason)?;
         }
         self.origin(package)?;
         for finding in &package.findings {
-            self.line(2, &format!("it {} [{}]", finding.message, finding.code))?;
+            self.line(2, &format!("{}: it {}", finding.code, finding.message))?;
             self.actor(finding.by.as_ref())?;
         }
         if package.verdict == Verdict::NewPackage {
