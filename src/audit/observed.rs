@@ -428,3 +428,141 @@ fn instruction_kind<'t>(key: &'t str, value: &str) -> Cow<'t, str> {
 pub fn succeeded(exit: Exit) -> bool {
     exit == Exit::Code(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What is observed in a record with these fields besides those that every record has.
+    fn observed(more: serde_json::Value) -> Observed {
+        let mut record = json!({
+            "unit": {
+                "package": "hull", "version": "1.0.0",
+                "manifest_dir": "/tmp/w/ship/vendor/hull",
+                "out_dir": "/tmp/w/ship/target/debug/build/hull-0123456789abcdef/out",
+                "script": "/tmp/w/ship/target/debug/build/hull-1123456789abcdef/s",
+                "workspace": null, "target": null, "host": null, "profile": null,
+            },
+            "policy": { "name": "default", "file": "f", "sha256": "s" },
+            "enforced": {
+                "landlock": { "abi": 7, "files": [], "network": [], "scopes": [] },
+                "seccomp_instructions": 1, "no_new_privs": true, "capabilities_dropped": true,
+                "descriptors_closed": true,
+            },
+            "started": 1, "exit": { "code": 0 }, "wall_us": 1, "user_us": 1, "system_us": 1,
+            "peak_rss_kib": 1, "denials": [],
+        });
+        let serde_json::Value::Object(more) = more else { panic!("an object") };
+        record.as_object_mut().unwrap().extend(more);
+        let text = record.to_string();
+        let stored: Stored = serde_json::from_str(&text).unwrap();
+        Observer::new(Path::new("/tmp/w/ship")).observe(&stored, 0)
+    }
+
+    fn access(kind: &str, path: &str, outcome: &str) -> serde_json::Value {
+        json!({ "kind": kind, "path": path, "outcome": outcome, "count": 1, "process": 0 })
+    }
+
+    #[test]
+    fn a_search_upwards_is_one_thing_wherever_it_begins() {
+        let accesses: Vec<_> = ["/tmp/w/ship/.tool", "/tmp/w/.tool", "/tmp/.tool"]
+            .map(|path| access("read", path, "not-found"))
+            .into();
+        let observed = observed(json!({ "accesses": accesses }));
+        let denied: Vec<&str> = observed.behaviour.denied.iter().map(String::as_str).collect();
+        // The workspace is not for a dependency to look through.
+        assert_eq!(denied, ["read {above}/.tool", "read {workspace}/.tool"]);
+    }
+
+    #[test]
+    fn what_is_usual_or_by_chance_says_nothing() {
+        let accesses = json!([
+            access("read", "/usr/include/zlib.h", "allowed"),
+            access("read", "/tmp/w/ship/vendor/hull/x.c", "allowed"),
+            access("stat", "/tmp/w/ship/secrets", "allowed"),
+            access("execute", "/srv/bin/cc", "not-found"),
+            access("create", "/tmp/cc4711.o", "denied"),
+            access("create", "/tmp/cc4712.o", "denied"),
+            access("read", "/tmp/w/ship/data.csv", "allowed"),
+            access("read", "/srv/missing", "not-found"),
+            access("create", "/srv/out/cc4711.o", "allowed"),
+        ]);
+        let behaviour = observed(json!({ "accesses": accesses })).behaviour;
+        let expected: Vec<(Aspect, &str)> = vec![
+            (Aspect::Denied, "read /srv/missing"),
+            (Aspect::Denied, "write /tmp"),
+            (Aspect::Reads, "{workspace}/data.csv"),
+            (Aspect::Writes, "/srv/out/"),
+        ];
+        assert_eq!(behaviour.values().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn secrets_are_told_whoever_asks() {
+        let program =
+            |path: &str| json!([{ "program": path, "arguments": [path], "started_us": 0 }]);
+        let process = |id: u32, programs: serde_json::Value| {
+            json!({ "id": id, "parent": null, "pid": 1, "programs": programs, "cwd": "/",
+                    "started_us": 0, "wall_us": 1, "exit": null, "cpu_us": 1, "peak_rss_kib": 1 })
+        };
+        let asked = |name: &str, process: u32| json!({ "name": name, "state": "absent", "processes": [process] });
+        let script = "/tmp/w/ship/target/debug/build/hull-1123456789abcdef/s";
+        let observed = observed(json!({
+            "processes": [process(0, program(script)), process(1, program("/usr/bin/curl"))],
+            "environment": { "given": [], "unseen": [], "asked": [
+                asked("HULL_MODE", 0), asked("OUT_DIR", 0), asked("CURL_HOME", 1), asked("NPM_TOKEN", 1),
+            ] },
+        }));
+        let variables: Vec<&String> = observed.behaviour.variables.iter().collect();
+        assert_eq!(variables, ["HULL_MODE", "NPM_TOKEN"]);
+        let by = &observed.by[&(Aspect::Variables, "NPM_TOKEN".to_owned())];
+        assert_eq!((by.program.as_str(), by.process), ("/usr/bin/curl", 1));
+        assert!(observed.behaviour.programs.contains("curl"));
+    }
+
+    #[test]
+    fn what_is_not_in_the_record_is_a_finding() {
+        for field in
+            ["accesses_dropped", "denials_dropped", "programs_refused", "instruction_count"]
+        {
+            let observed = observed(json!({ field: 1 }));
+            assert!(observed.behaviour.findings.contains("record-incomplete"), "{field}");
+            assert_eq!(observed.findings.len(), 1, "{field}");
+        }
+        let observed =
+            observed(json!({ "limits": { "memory": 4, "wall-time": 2 }, "peak_rss_kib": 3072 }));
+        assert!(observed.findings.is_empty());
+        assert!(
+            observed.behaviour.limits.contains("memory") && observed.behaviour.limits.len() == 1
+        );
+    }
+
+    #[test]
+    fn instructions_are_told_by_kind() {
+        let instruction =
+            |key: &str, value: &str| json!({ "key": key, "value": value, "syntax": "cargo::" });
+        let observed = observed(json!({
+            "instructions": [
+                instruction("rustc-env", "HULL=1"), instruction("rustc-link-lib", "static=hull_1_0_0"),
+                instruction("rustc-flags", "-lz -L/tmp/x"), instruction("warning", "leak"),
+            ],
+            "instruction_count": 4,
+            "withheld_instructions": [
+                { "line": " cargo::rerun-if-env-changed=NPM_TOKEN", "reason": "r", "fatal": false },
+                { "line": "cargo::rustc-env=LD_PRELOAD=/x", "reason": "r", "fatal": true },
+            ],
+        }));
+        let expected: Vec<(Aspect, &str)> = vec![
+            (Aspect::Denied, "instruction rerun-if-env-changed"),
+            (Aspect::Instructions, "rustc-env=HULL"),
+            (Aspect::Instructions, "rustc-flags"),
+            (Aspect::Instructions, "rustc-link-lib"),
+            (Aspect::Libraries, "static=hull_{version}"),
+            (Aspect::Libraries, "z"),
+        ];
+        assert_eq!(observed.behaviour.values().collect::<Vec<_>>(), expected);
+        let fatal: Vec<bool> = observed.findings.iter().map(|finding| finding.fatal).collect();
+        assert_eq!(fatal, [false, true]);
+    }
+}

@@ -250,7 +250,7 @@ pub struct Gone {
 /// A process of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
-    /// Its program, a path that begins with a placeholder where one fits; none if it is unknown.
+    /// Its program, a path that begins with a placeholder where one fits.
     pub program: String,
     /// Its arguments, its name first.
     pub arguments: Vec<String>,
