@@ -1,338 +1,77 @@
-//! The audit: is every script file of the build that has just ended our launcher?
+//! `cargo brig audit`: does every build script do only what the team has approved?
 //!
-//! Cargo hard-links each build script of a build from `build_script_*-HASH` to `build-script-*`,
-//! also when the unit is fresh, and only those (`src/cargo/core/compiler/mod.rs`, `link_targets`). So
-//! the links are removed before the build; those that are there afterwards are the build's. In the
-//! newer layout (nightly's `-Zbuild-dir-new-layout`) there is no such link: there, scripts that are
-//! not launchers are removed before the build, so that Cargo compiles them again, and all that are
-//! there afterwards are looked at.
+//! The modules, in the order in which data flows:
 //!
-//! With [`crate::unit`] the only reader of Cargo's directory layout.
+//! - [`evidence`]: the records of one build
+//! - [`behaviour`]: what one package's script is known to do; [`names`]: what the things that it uses are
+//!   called, the same on every machine; [`observed`]: the behaviour in one record
+//! - [`baseline`]: `brig.lock`, the behaviour that was approved
+//! - [`cargo_lock`]: where a package comes from, and by which way
+//! - [`judge`]: from what was observed and what was approved to a verdict; [`review`]: one whole audit
+//! - [`report`]: what it comes to, with everything that a format needs
+//! - [`formats`]: how a report is written; [`sinks`]: where to; [`beside`]: whole or not at all
+//! - [`place`]: where the files of audits are; [`last`]: the last report, which [`approve`] approves; [`diff`]: two states of the baseline;
+//!   [`why`]: one package, explained
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+pub mod approve;
+pub mod baseline;
+pub mod behaviour;
+pub mod beside;
+pub mod cargo_lock;
+pub mod diff;
+pub mod evidence;
+pub mod formats;
+pub mod judge;
+pub mod last;
+pub mod names;
+pub mod observed;
+pub mod place;
+pub mod report;
+pub mod review;
+pub mod sinks;
+pub mod why;
 
-use crate::launcher;
-use crate::shim::invocation::is_script_file_name;
+use std::error::Error;
+use std::io::{self, Write};
 
-/// An audit that cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The build directory.
-    #[error("cannot examine the build directory `{}`", .path.display())]
-    Directory {
-        /// The directory or file.
-        path: PathBuf,
-        /// Cause.
-        #[source]
-        source: io::Error,
-    },
-    /// A script's file.
-    #[error(transparent)]
-    Launcher(#[from] launcher::Error),
-}
+use crate::cli::Audit;
+use crate::exit::{self, Ending};
+use crate::launch::explain;
 
-/// An audit that has begun.
-#[derive(Debug)]
-pub struct Audit {
-    roots: Vec<PathBuf>,
-    /// Profile directories that another Cargo process was using, and that are not looked at.
-    busy: Vec<PathBuf>,
-}
-
-/// What an audit found.
-#[derive(Debug, Default)]
-pub struct Findings {
-    /// Launchers of this build.
-    pub jailed: Vec<PathBuf>,
-    /// Launchers that may or may not be of this build (newer layout).
-    pub perhaps: Vec<PathBuf>,
-    /// Scripts of this build that are not our launcher.
-    pub unjailed: Vec<PathBuf>,
-}
-
-/// A script's file in a build directory.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum ScriptFile {
-    /// The hard link that Cargo runs.
-    Link(PathBuf),
-    /// The compiled file itself, which Cargo runs in the newer layout.
-    Compiled(PathBuf),
-}
-
-/// The entries of a directory; none if there is no such directory.
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::Directory { path: directory.to_owned(), source };
-    match fs::read_dir(directory) {
-        Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.path()).map_err(failed))
-            .collect::<Result<Vec<_>, _>>(),
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
-            Ok(Vec::new())
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-/// Directories named `build` with a profile's name, or a target's and a profile's, above them.
-fn profile_dirs(root: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    for first in entries(root)? {
-        if first.join("build").is_dir() {
-            found.push(first);
-        } else if first.is_dir() {
-            found.extend(entries(&first)?.into_iter().filter(|dir| dir.join("build").is_dir()));
-        }
-    }
-    Ok(found)
-}
-
-/// The directories in a build directory that hold an `OUT_DIR` of this package, or of any, and what
-/// is written beside it: `PROFILE/build/PACKAGE-HASH`, and in the newer layout
-/// `PROFILE/build/PACKAGE/HASH`. Without an `OUT_DIR` in them they can be something else.
-///
-/// # Errors
-/// If a directory is there and cannot be read.
-pub fn run_dirs(root: &Path, package: Option<&str>) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    for profile_dir in profile_dirs(root)? {
-        for directory in entries(&profile_dir.join("build"))? {
-            let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let is_meant = package.is_none_or(|package| {
-                name.strip_prefix(package).is_some_and(|rest| {
-                    rest.is_empty() || rest.strip_prefix('-').is_some_and(is_hash)
-                })
-            });
-            if !is_meant {
-                continue;
-            }
-            found.extend(entries(&directory)?.into_iter().filter(|inner| {
-                inner.file_name().and_then(|name| name.to_str()).is_some_and(is_hash)
-            }));
-            found.push(directory);
-        }
-    }
-    Ok(found)
-}
-
-/// What rustc wrote of its inputs, beside the crates that were compiled for the same profile and target as
-/// the unit of this `OUT_DIR`: `PROFILE/deps/*.d`, and in the newer layout those of the package,
-/// `PROFILE/build/PACKAGE/HASH/out/*.d`. Not those of build scripts.
+/// Makes an audit and writes its report to all sinks.
 #[must_use]
-pub fn dep_infos(out_dir: &Path) -> Vec<PathBuf> {
-    let build = out_dir.ancestors().find(|dir| dir.file_name() == Some(OsStr::new("build")));
-    let mut directories: Vec<PathBuf> =
-        build.and_then(Path::parent).into_iter().map(|profile| profile.join("deps")).collect();
-    let package = out_dir.ancestors().nth(2).filter(|package| Some(*package) != build);
-    let units = package.and_then(|package| entries(package).ok()).unwrap_or_default();
-    directories.extend(units.into_iter().map(|unit| unit.join("out")));
-    let files = directories.iter().filter_map(|directory| entries(directory).ok()).flatten();
-    files
-        .filter(|path| path.extension() == Some(OsStr::new("d")))
-        .filter(|path| path.file_stem().is_some_and(|name| !is_script_file_name(name)))
-        .collect()
-}
-
-/// Whether a compiled script was part of the last jailed build: [`Audit::begin`] removes the links of
-/// all others. In the newer layout there are no links, and this is false.
-#[must_use]
-pub fn is_of_last_build(script: &Path) -> bool {
-    let beside = script.parent().and_then(|directory| entries(directory).ok());
-    beside.unwrap_or_default().iter().any(|path| is_link(path))
-}
-
-/// Whether a file is the link of a script that Cargo runs.
-fn is_link(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-        (name.starts_with("build-script-") || name.starts_with("metabuild-"))
-            && !name.contains('.')
-            && path.is_file()
-    })
-}
-
-fn scripts_in(profile_dir: &Path) -> Result<Vec<ScriptFile>, Error> {
-    let mut scripts = Vec::new();
-    for package in entries(&profile_dir.join("build"))? {
-        for path in entries(&package)? {
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if is_link(&path) {
-                scripts.push(ScriptFile::Link(path));
-                continue;
-            }
-            if !is_hash(name) {
-                continue;
-            }
-            let compiled = entries(&path.join("out"))?.into_iter().filter(|file| {
-                file.file_name().is_some_and(is_script_file_name)
-                    && file.extension().is_none()
-                    && file.is_file()
-            });
-            scripts.extend(compiled.map(ScriptFile::Compiled));
-        }
-    }
-    scripts.sort();
-    Ok(scripts)
-}
-
-/// Whether a directory's name is a unit's hash, as in the newer layout.
-fn is_hash(name: &str) -> bool {
-    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    fs::remove_file(path).map_err(|source| Error::Directory { path: path.to_owned(), source })
-}
-
-impl Audit {
-    /// Prepares the build directories `roots` for a build. `waits` says of a profile directory that
-    /// another Cargo process is using whether this build will have to wait for it anyway; the audit
-    /// then waits, and else leaves the directory alone.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn begin(roots: Vec<PathBuf>, waits: impl Fn(&Path) -> bool) -> Result<Self, Error> {
-        let mut audit = Self { roots, busy: Vec::new() };
-        for root in &audit.roots {
-            for profile_dir in profile_dirs(root)? {
-                let Some(locks) = lock(&profile_dir, waits(&profile_dir))? else {
-                    audit.busy.push(profile_dir);
-                    continue;
-                };
-                for script in scripts_in(&profile_dir)? {
-                    match script {
-                        ScriptFile::Link(path) => remove(&path)?,
-                        ScriptFile::Compiled(path) if !launcher::is_genuine(&path)? => {
-                            remove(&path)?;
-                        }
-                        ScriptFile::Compiled(_) => {}
-                    }
-                }
-                drop(locks);
-            }
-        }
-        Ok(audit)
-    }
-
-    /// Looks at the script files of the build.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn finish(self) -> Result<Findings, Error> {
-        let mut findings = Findings::default();
-        for root in &self.roots {
-            for profile_dir in profile_dirs(root)? {
-                if self.busy.contains(&profile_dir) {
-                    continue;
-                }
-                for script in scripts_in(&profile_dir)? {
-                    match script {
-                        ScriptFile::Link(path) if launcher::is_genuine(&path)? => {
-                            findings.jailed.push(path);
-                        }
-                        ScriptFile::Compiled(path) if launcher::is_genuine(&path)? => {
-                            findings.perhaps.push(path);
-                        }
-                        ScriptFile::Link(path) | ScriptFile::Compiled(path) => {
-                            findings.unjailed.push(path);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(findings)
-    }
-}
-
-/// Cargo's locks of a profile directory (`src/cargo/core/compiler/layout.rs`), held; none if they
-/// are taken and `wait` is false.
-fn lock(profile_dir: &Path, wait: bool) -> Result<Option<Vec<File>>, Error> {
-    let mut locks = Vec::new();
-    for name in [".cargo-lock", ".cargo-build-lock"] {
-        let path = profile_dir.join(name);
-        let file = match File::options().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(Error::Directory { path, source }),
-        };
-        let failed = |source| Error::Directory { path: path.clone(), source };
-        match file.try_lock() {
+pub fn run(arguments: &Audit) -> Ending {
+    let sinks = match sinks::of(&arguments.format, &arguments.output) {
+        Ok(sinks) => sinks,
+        Err(error) => return fail(&error, None, exit::USAGE),
+    };
+    let report = match review::review(arguments) {
+        Ok(report) => report,
+        Err(error) => return fail(&error, error.help(), error.exit_code()),
+    };
+    let mut code = report.result.exit_code();
+    for sink in sinks {
+        match sink.write(&report) {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) if wait => {
-                eprintln!("    Blocking waiting for file lock on build directory");
-                file.lock().map_err(failed)?;
+            // Whoever reads has seen enough.
+            Err(sinks::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => {
+                fail(&error, None, exit::FAILED);
+                // Nobody is told that all is well without being told all.
+                code = exit::FAILED;
             }
-            Err(fs::TryLockError::WouldBlock) => return Ok(None),
-            Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
         }
-        locks.push(file);
     }
-    Ok(Some(locks))
+    Ending::Code(code)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn script(dir: &Path, name: &str, jailed: bool) -> PathBuf {
-        fs::create_dir_all(dir).unwrap();
-        let path = dir.join(name);
-        fs::write(&path, "script").unwrap();
-        if jailed {
-            launcher::install(&path, None).unwrap();
-        }
-        path
+/// Says what went wrong, and with which code to end.
+fn fail(error: &dyn Error, help: Option<&str>, code: i32) -> Ending {
+    let text = explain(error).replacen("error:", "error: brig:", 1);
+    // Nobody is left to be told of an error on stderr.
+    drop(writeln!(io::stderr(), "{text}"));
+    if let Some(help) = help {
+        drop(writeln!(io::stderr(), "  help: {help}"));
     }
-
-    #[test]
-    fn links_that_cargo_makes_again_are_the_builds() {
-        let dir = tempfile::tempdir().unwrap();
-        let package = dir.path().join("debug/build/p-1");
-        let stale =
-            script(&dir.path().join("t-x/release/build/old-1"), "build-script-build", false);
-        let compiled = script(&package, "build_script_build-1", true);
-        let link = package.join("build-script-build");
-        fs::hard_link(&compiled, &link).unwrap();
-        let audit = Audit::begin(vec![dir.path().to_owned()], |_| true).unwrap();
-        assert!(!link.exists() && !stale.exists() && compiled.exists());
-        fs::hard_link(&compiled, &link).unwrap();
-        let raw = script(&dir.path().join("debug/build/q-2"), "build-script-main", false);
-        let findings = audit.finish().unwrap();
-        assert_eq!(findings.jailed, [link]);
-        assert_eq!(findings.unjailed, [raw]);
-    }
-
-    #[test]
-    fn in_the_newer_layout_raw_scripts_are_compiled_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let raw = script(
-            &dir.path().join("debug/build/p/0123456789abcdef/out"),
-            "build_script_build",
-            false,
-        );
-        let good = script(
-            &dir.path().join("debug/build/q/0123456789abcde0/out"),
-            "build_script_build",
-            true,
-        );
-        let audit = Audit::begin(vec![dir.path().to_owned()], |_| true).unwrap();
-        assert!(!raw.exists() && good.exists());
-        let findings = audit.finish().unwrap();
-        assert_eq!(findings.perhaps, [good]);
-        assert!(findings.unjailed.is_empty());
-    }
-
-    #[test]
-    fn a_directory_in_use_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let link = script(&dir.path().join("debug/build/p-1"), "build-script-build", false);
-        let lock = File::create(dir.path().join("debug/.cargo-lock")).unwrap();
-        lock.lock().unwrap();
-        let audit = Audit::begin(vec![dir.path().to_owned()], |_| false).unwrap();
-        assert!(link.exists());
-        assert!(audit.finish().unwrap().unjailed.is_empty());
-    }
+    Ending::Code(code)
 }

@@ -6,6 +6,10 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::audit::behaviour::Aspect;
+use crate::audit::formats;
+use crate::audit::sinks::STDOUT;
+
 const ABOUT: &str = "Run Cargo with every build script in a Landlock and seccomp jail";
 const HELP: &str = "\
 Any Cargo command can follow, with its arguments and with `+toolchain`: it is run as it is, with
@@ -18,7 +22,7 @@ Examples:
   cargo brig --policy strict build  the same by a stricter policy
   cargo brig policy show            what build scripts may do here, and by which rule
   RUSTC_WRAPPER=cargo-brig cargo build
-                                    the same without the summary and the audit
+                                    the same without the summary and the final look
   cargo brig exec -- ./build-script-build
                                     one build script, with the environment as it is
   cargo brig show                   the build scripts that were run here, one a line
@@ -26,12 +30,17 @@ Examples:
   cargo brig show ring --lints      what in it is against Cargo's advice to authors
   cargo brig freeze                 overrides, by which Cargo does not run the scripts again
   cargo brig doctor                 can scripts be jailed on this machine, and how well?
+  cargo brig audit --locked         did a script do what nobody has approved (in brig.lock)?
+  cargo brig approve                approve what the last audit found
+  cargo brig why openssl-sys        what brings a package in, what it did, and what allowed it
 
 Each run leaves a record, `brig.json`, beside its OUT_DIR.
 
 Exit codes:
   Cargo's own, and: 2 usage, 3 a build script was not in the jail, 4 cargo-brig itself failed, or
-  finds that scripts cannot be jailed here (`doctor`).
+  finds that scripts cannot be jailed here (`doctor`). An audit ends with 0 if all is approved, and:
+  5 a script did what is not approved, 6 the policy was violated, 7 a script failed, 8 it cannot be
+  said what a script did.
   A launcher ends with its script's code, and: 124 an instruction was withheld, a limit was met, or
   something was denied that the policy does not forgive; 125 the script was
   not run.
@@ -52,6 +61,8 @@ Environment:
                             cargo brig show [PACKAGE] [OPTIONS]\n       \
                             cargo brig freeze [PACKAGE]… [--output FILE]\n       \
                             cargo brig policy check|show|learn|init|schema\n       \
+                            cargo brig audit [OPTIONS] [CARGO BUILD ARGUMENTS]…\n       \
+                            cargo brig approve|diff|why …\n       \
                             cargo brig doctor [OPTIONS]\n       \
                             cargo brig exec [--record FILE] -- PROGRAM [ARGUMENTS]…"
 )]
@@ -124,6 +135,130 @@ machine.
 Exit codes:
   0 build scripts can be jailed here, although something may be degraded, 2 usage, 4 they cannot")]
     Doctor(Doctor),
+    /// Build in the jail, and compare what build scripts did with what was approved
+    #[command(
+        override_usage = "cargo brig audit [OPTIONS] [CARGO BUILD ARGUMENTS]…",
+        after_help = "\
+What is approved stands in brig.lock, beside Cargo.lock, and is to be committed. `cargo brig approve`
+writes it; an audit never does. Everything that is no option of the audit's goes to `cargo build`:
+`cargo brig audit --locked --release --target x86_64-unknown-linux-musl`.
+
+Scripts that are fresh are judged by their records. One without a record, or with one that was made under
+another policy, is run again.
+
+Exit codes; of several, the first of this list:
+  3 a script was not in the jail, 6 a script did what the policy does not forgive, 5 a script did what is
+  not approved, 7 a script failed, 8 it cannot be said what a script did, 0 all is as approved;
+  2 usage, 4 the audit could not be made"
+    )]
+    Audit(Audit),
+    /// Approve what the last audit found: write brig.lock
+    #[command(after_help = "\
+Nothing is built: the report of the last audit is what is approved. What would be approved is shown, and
+asked for where a terminal is there; elsewhere `--yes` is needed. A package that has other content under
+a version that was approved has to be named.
+
+Exit codes:
+  0 written, or nothing to approve, 2 usage, or nobody to ask, 4 there is no audit, or brig.lock cannot be
+  written; 1 nothing was accepted")]
+    Approve(Approve),
+    /// Compare two versions in brig.lock, or two states of it
+    #[command(after_help = "\
+OLD and NEW are versions of PACKAGE in brig.lock; or files; or Git revisions, of which brig.lock is
+taken: `cargo brig diff main..`, `cargo brig diff openssl-sys 0.9.115..0.9.116`. Without NEW the
+working directory's brig.lock is compared.
+
+Exit codes:
+  0 compared, 2 usage, 4 one of them cannot be read")]
+    Diff(Diff),
+    /// Explain a package: what brings it in, what its build script did, and which rule allowed it
+    #[command(after_help = "\
+Exit codes:
+  0 explained, 2 usage, 4 the package or its record is not there")]
+    Why(Show),
+}
+
+/// The arguments of `cargo brig audit`.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// How the report is written; can be given several times
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Vec<formats::Format>,
+    /// Where the format before this goes [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Vec<PathBuf>,
+    /// Run `cargo check` instead of `cargo build`
+    #[arg(long)]
+    pub check: bool,
+    /// A built-in policy or a document, as for a build
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<PathBuf>,
+    /// What `cargo build` is given
+    #[arg(last = true, hide = true)]
+    pub cargo: Vec<OsString>,
+}
+
+/// The arguments of `cargo brig approve`.
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The packages: `name` or `name@version`
+    #[arg(value_name = "PACKAGE", required_unless_present = "all")]
+    pub packages: Vec<PackageSpec>,
+    /// All of them, but for those that have other content under the same version
+    #[arg(long, conflicts_with = "packages")]
+    pub all: bool,
+    /// Only this: an aspect (`programs`), or one value of it (`programs=curl`); several times
+    #[arg(long, value_name = "ASPECT[=VALUE]")]
+    pub only: Vec<Selection>,
+    /// Ask nothing
+    #[arg(long)]
+    pub yes: bool,
+    /// The directory that the audit was told to write to
+    #[arg(long, value_name = "DIR")]
+    pub target_dir: Option<PathBuf>,
+    /// The workspace's or a package's Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+}
+
+/// A part of a behaviour, as it is named on a command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// Which side.
+    pub aspect: Aspect,
+    /// Which value; none is all.
+    pub value: Option<String>,
+}
+
+impl FromStr for Selection {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (aspect, value) = match text.split_once('=') {
+            Some((aspect, value)) => (aspect, Some(value.to_owned())),
+            None => (text, None),
+        };
+        Ok(Self { aspect: Aspect::from_str(aspect, false)?, value })
+    }
+}
+
+impl Selection {
+    /// Whether a value is in it.
+    #[must_use]
+    pub fn includes(&self, aspect: Aspect, value: &str) -> bool {
+        self.aspect == aspect && self.value.as_deref().is_none_or(|selected| selected == value)
+    }
+}
+
+/// The arguments of `cargo brig diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The package, and what is compared; or that alone
+    #[arg(value_names = ["PACKAGE", "OLD..NEW"], num_args = 1..=2, required = true)]
+    pub words: Vec<String>,
+    /// The workspace's or a package's Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
 }
 
 /// The verbs of `cargo brig policy`.
@@ -290,14 +425,55 @@ impl PackageSpec {
     }
 }
 
+/// The arguments of `cargo brig audit` with its own options first, and behind `--` what is Cargo's; each
+/// format is followed by an output.
+#[must_use]
+pub fn audit_arguments(arguments: &[OsString]) -> Vec<OsString> {
+    const WITH_VALUE: [&str; 3] = ["--format", "--output", "--policy"];
+    let (mut own, mut cargo) = (Vec::new(), Vec::new());
+    let mut words = arguments.iter().cloned().peekable();
+    let mut open_format = false;
+    let stdout = |own: &mut Vec<OsString>| own.push(format!("--output={STDOUT}").into());
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy().into_owned();
+        let option = text.split('=').next().unwrap_or_default();
+        if option == "--format" && std::mem::replace(&mut open_format, true) {
+            stdout(&mut own);
+        }
+        if option == "--output" && !std::mem::take(&mut open_format) {
+            // One too many is told of as a mistake.
+            own.push(format!("--output={STDOUT}").into());
+        }
+        if WITH_VALUE.contains(&option) {
+            own.push(word);
+            if !text.contains('=') {
+                own.extend(words.next());
+            }
+        } else if ["--check", "--help", "-h"].contains(&option) {
+            own.push(word);
+        } else {
+            cargo.push(word);
+        }
+    }
+    if open_format {
+        stdout(&mut own);
+    }
+    if !cargo.is_empty() {
+        own.push("--".into());
+        own.extend(cargo);
+    }
+    own
+}
+
 /// Whether these arguments, after `cargo brig`, are for us and not for Cargo.
 #[must_use]
 pub fn is_own(arguments: &[OsString]) -> bool {
     match arguments.first().and_then(|first| first.to_str()) {
         None => arguments.is_empty(),
         Some(first) => {
-            ["exec", "freeze", "policy", "show", "doctor", "--help", "-h", "--version", "-V"]
-                .contains(&first)
+            let verbs =
+                ["exec", "freeze", "policy", "show", "doctor", "audit", "approve", "diff", "why"];
+            verbs.contains(&first) || ["--help", "-h", "--version", "-V"].contains(&first)
         }
     }
 }
@@ -324,6 +500,32 @@ mod tests {
                 && is_own(&[])
         );
         assert!(!own("build") && !own("+nightly") && !own("help") && !own("-q"));
+    }
+
+    #[test]
+    fn what_is_not_the_audits_is_cargos() {
+        let arranged = |text: &str| {
+            let words: Vec<OsString> = text.split(' ').map(OsString::from).collect();
+            let words = audit_arguments(&words);
+            words
+                .iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            arranged("--locked --format json -p a --output=b --check --format human"),
+            "--format json --output=b --check --format human --output=- -- --locked -p a"
+        );
+        assert_eq!(
+            arranged("--format json --format human --output x"),
+            "--format json --output=- --format human --output x"
+        );
+        assert_eq!(arranged("+nightly --policy strict"), "--policy strict -- +nightly");
+        let only = |text: &str| text.parse::<Selection>();
+        let curl = only("programs=curl").unwrap();
+        assert!(curl.includes(Aspect::Programs, "curl") && !curl.includes(Aspect::Programs, "cc"));
+        assert!(only("reads").unwrap().includes(Aspect::Reads, "x") && only("read").is_err());
     }
 
     #[test]

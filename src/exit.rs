@@ -12,6 +12,14 @@ pub const UNJAILED: i32 = 3;
 /// The front door could not do its own part; or build scripts cannot be jailed here, which is what
 /// [`crate::doctor`] ends with.
 pub const FAILED: i32 = 4;
+/// Of an audit: a build script did what nobody has approved.
+pub const UNAPPROVED: i32 = 5;
+/// Of an audit: a build script did what the policy does not forgive.
+pub const VIOLATED: i32 = 6;
+/// Of an audit: a build script failed by itself.
+pub const SCRIPT_FAILED: i32 = 7;
+/// Of an audit: it cannot be said what a build script did.
+pub const UNJUDGED: i32 = 8;
 /// A launcher or shim could not do its part; the script did not run, or what it printed is void.
 pub const NOT_RUN: i32 = 125;
 /// The script printed an instruction that is withheld, left a planted link, came to a limit, or was denied

@@ -1,19 +1,21 @@
 //! The front door: `cargo brig <any cargo command>`.
 //!
 //! Runs Cargo with the shim in force, and passes arguments, streams, signals and the exit code
-//! through. After a command that can build it audits the build's script files and prints a summary.
+//! through. After a command that can build it looks at the build's script files and prints a summary.
 
+pub mod build;
 pub mod command_line;
 pub mod summary;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,7 +24,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::audit::{self, Audit, Findings};
+use crate::cli;
+use crate::completeness::{self, Findings};
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
 use crate::policy::Builtin;
@@ -31,6 +34,7 @@ use crate::session::{self, Run};
 use crate::settings;
 use crate::shim::linker;
 use crate::sys;
+use build::{Build, Preparation};
 use command_line::CommandLine;
 
 /// Why the front door could not do its part.
@@ -55,6 +59,12 @@ pub enum Error {
          document"
     )]
     NoPolicy,
+    /// `--policy` before a verb that is not Cargo's.
+    #[error("write `cargo brig {verb} --policy POLICY`, if the verb takes one")]
+    PolicyFirst {
+        /// The verb.
+        verb: String,
+    },
     /// The program's own path.
     #[error("cannot tell where cargo-brig itself is installed")]
     OwnPath(#[source] io::Error),
@@ -73,9 +83,9 @@ pub enum Error {
     /// The session.
     #[error(transparent)]
     Session(#[from] session::Error),
-    /// The audit.
+    /// The look at the build directory.
     #[error(transparent)]
-    Audit(#[from] audit::Error),
+    Completeness(#[from] completeness::Error),
     /// The linker shim.
     #[error(transparent)]
     Linker(#[from] linker::Error),
@@ -95,7 +105,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::EmptyWrapper | Self::NoPolicy => exit::USAGE,
+            Self::EmptyWrapper | Self::NoPolicy | Self::PolicyFirst { .. } => exit::USAGE,
             _ => exit::FAILED,
         }
     }
@@ -116,13 +126,40 @@ pub fn require_static() -> Result<(), Error> {
 pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
     require_static()?;
     let (policy, arguments) = own_options(arguments)?;
+    if let Some(verb) = arguments.first().and_then(|first| first.to_str())
+        && cli::is_own(arguments)
+        && !verb.starts_with('-')
+    {
+        return Err(Error::PolicyFirst { verb: verb.to_owned() });
+    }
     let command_line = CommandLine::parse(arguments);
-    let directory = working_directory(&command_line);
-    let config = Config::load(&directory, &command_line.values("--config"));
-    let own = own_path()?;
-    let wrapper = users_wrapper(&config, &own)?;
-    let session = PrivateDir::new("session")?;
+    if !command_line.may_build() {
+        let directory = working_directory(&command_line);
+        let config = Config::load(&directory, &command_line.values("--config"));
+        let session = PrivateDir::new("session")?;
+        let cargo = cargo_in_force(&command_line, arguments, &config, policy, &session)?;
+        return Ok(ending(wait(cargo)?.0));
+    }
+    let build = Preparation::new(command_line, arguments, policy)?.build(Stdio::inherit())?;
+    let Build { status, findings, runs, overridden, style, .. } = build;
+    let summary = summary::Summary { runs: &runs, findings: &findings, overridden: &overridden };
+    eprint!("{}", summary.render(style, status.success()));
+    if status.success() && !findings.unjailed.is_empty() {
+        return Ok(Ending::Code(exit::UNJAILED));
+    }
+    Ok(ending(status))
+}
 
+/// Cargo with these arguments and the shim in force.
+fn cargo_in_force(
+    command_line: &CommandLine,
+    arguments: &[OsString],
+    config: &Config,
+    policy: Option<PathBuf>,
+    session: &PrivateDir,
+) -> Result<Command, Error> {
+    let own = own_path()?;
+    let wrapper = users_wrapper(config, &own)?;
     let mut cargo = command_line.cargo();
     cargo.args(arguments).env("RUSTC_WRAPPER", &own);
     cargo.env(settings::SESSION, session.path());
@@ -133,30 +170,7 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
         Some(wrapper) => cargo.env(settings::WRAPPER, wrapper),
         None => cargo.env_remove(settings::WRAPPER),
     };
-    if !command_line.may_build() {
-        return Ok(ending(wait(cargo)?));
-    }
-
-    let (roots, workspace) = build_roots(&command_line, &directory);
-    if let Some(workspace) = workspace {
-        cargo.env(settings::WORKSPACE, workspace);
-    }
-    if command_line.bypasses_the_wrapper() || alias_bypasses(&config, &command_line) {
-        cover_by_linker(&mut cargo, &command_line, &config, roots.first(), &own)?;
-    }
-    let waits = |profile_dir: &Path| command_line.builds_in(profile_dir);
-    let audit = Audit::begin(roots, waits)?;
-    let status = wait(cargo)?;
-    let findings = audit.finish()?;
-    let runs = Run::load_all(session.path())?;
-    let overridden = overridden(&config, &command_line);
-    let summary = summary::Summary { runs: &runs, findings: &findings, overridden: &overridden };
-    let style = summary::Style::of(&command_line);
-    eprint!("{}", summary.render(style, status.success()));
-    if status.success() && !findings.unjailed.is_empty() {
-        return Ok(Ending::Code(exit::UNJAILED));
-    }
-    Ok(ending(status))
+    Ok(cargo)
 }
 
 /// Whether the command is an alias of one that [`CommandLine::bypasses_the_wrapper`], however many
@@ -254,11 +268,12 @@ fn is_own(wrapper: &OsStr, own: &Path) -> bool {
         || fs::canonicalize(path).is_ok_and(|path| path == own)
 }
 
-/// Runs Cargo, hands on the signals that only this process gets, and returns Cargo's status.
+/// Runs Cargo, hands on the signals that only this process gets, and returns Cargo's status, and what it
+/// wrote to its standard output if that is a pipe.
 ///
 /// A signal from the terminal reaches the whole process group, Cargo included; one that somebody
 /// sent to this process alone is passed on (sigaction(2), `SI_KERNEL`).
-fn wait(mut cargo: Command) -> Result<ExitStatus, Error> {
+fn wait(mut cargo: Command) -> Result<(ExitStatus, Vec<u8>), Error> {
     let program = cargo.get_program().to_owned();
     let failed = |source: io::Error| Error::Cargo { program: program.clone(), source };
     let signals: SigSet = [
@@ -280,9 +295,20 @@ fn wait(mut cargo: Command) -> Result<ExitStatus, Error> {
         .map_err(|errno| failed(errno.into()))?;
     let mut child: Child = cargo.spawn().map_err(failed)?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    let output = child.stdout.take().map(|mut stdout| {
+        thread::spawn(move || {
+            let mut output = Vec::new();
+            stdout.read_to_end(&mut output).map(|_| output)
+        })
+    });
     loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
-            return Ok(status);
+            let output = match output.map(thread::JoinHandle::join) {
+                None => Vec::new(),
+                Some(Ok(output)) => output.map_err(failed)?,
+                Some(Err(panic)) => std::panic::resume_unwind(panic),
+            };
+            return Ok((status, output));
         }
         let mut polled = [PollFd::new(arriving.as_fd(), PollFlags::POLLIN)];
         match poll(&mut polled, PollTimeout::NONE) {
@@ -308,9 +334,18 @@ pub(crate) fn build_roots(
     command_line: &CommandLine,
     directory: &Path,
 ) -> (Vec<PathBuf>, Option<PathBuf>) {
-    let Some(metadata) = metadata(command_line, &["--no-deps"]) else {
-        return (Vec::new(), None);
-    };
+    match metadata(command_line, &["--no-deps"]) {
+        Some(metadata) => roots_in(&metadata, command_line, directory),
+        None => (Vec::new(), None),
+    }
+}
+
+/// As [`build_roots`], by what Cargo has said.
+fn roots_in(
+    metadata: &Value,
+    command_line: &CommandLine,
+    directory: &Path,
+) -> (Vec<PathBuf>, Option<PathBuf>) {
     let path = |key: &str| metadata.get(key).and_then(Value::as_str).map(PathBuf::from);
     let configured = path("target_directory");
     let target = match command_line.values("--target-dir").last() {

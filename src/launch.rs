@@ -233,6 +233,7 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         package: format!("{} v{}", unit.package, unit.version),
         launcher: request.launcher,
         mode: grants.policy.mode,
+        record,
         denials: denials(&report, &grants.policy.name, &unit, exit),
         withheld: fatal(&relayed).map(Withheld::sentence).collect(),
         findings,

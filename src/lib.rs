@@ -22,12 +22,14 @@
 //! - [`freeze`]: records as overrides of Cargo's configuration
 //! - [`policies`]: the verbs that check, show, propose and begin policies
 //! - [`doctor`]: can scripts be jailed on this machine, and how well?
-//! - [`audit`]: is every script of the build a launcher?
+//! - [`completeness`]: is every script of the build a launcher?
+//! - [`audit`]: does every script do only what was approved?
 //! - [`exit`]: exit codes; [`digest`]: how digests are written; [`sys`]: system calls, the only unsafe code
 
 pub mod access;
 pub mod audit;
 pub mod cli;
+pub mod completeness;
 pub mod config;
 pub mod digest;
 pub mod doctor;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use cargo_brig::exit::{self, Ending};
 use cargo_brig::launch::{self, Request, explain};
-use cargo_brig::{cli, doctor, freeze, front, launcher, policies, settings, shim, show};
+use cargo_brig::{audit, cli, doctor, freeze, front, launcher, policies, settings, shim, show};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -61,14 +61,24 @@ fn require_static() -> Result<(), Box<dyn Error>> {
 
 fn own_verb(arguments: &[OsString]) -> ExitCode {
     let name = OsString::from("cargo brig");
-    let arguments: Vec<OsString> = std::iter::once(name).chain(arguments.iter().cloned()).collect();
-    let arguments =
-        if arguments.len() == 1 { vec![arguments[0].clone(), "--help".into()] } else { arguments };
-    let (record, command) = match cli::Cli::parse_from(arguments).verb {
+    let mut words = vec![name];
+    match arguments.split_first() {
+        None => words.push("--help".into()),
+        Some((verb, rest)) if verb == "audit" => {
+            words.push(verb.clone());
+            words.extend(cli::audit_arguments(rest));
+        }
+        Some(_) => words.extend_from_slice(arguments),
+    }
+    let (record, command) = match cli::Cli::parse_from(words).verb {
         cli::Verb::Show(arguments) => return show::run(&arguments).into_code(),
         cli::Verb::Freeze(arguments) => return freeze::run(&arguments).into_code(),
         cli::Verb::Policy(verb) => return policies::run(&verb).into_code(),
         cli::Verb::Doctor(arguments) => return doctor::run(&arguments).into_code(),
+        cli::Verb::Audit(arguments) => return audit::run(&arguments).into_code(),
+        cli::Verb::Approve(arguments) => return audit::approve::run(&arguments).into_code(),
+        cli::Verb::Diff(arguments) => return audit::diff::run(&arguments).into_code(),
+        cli::Verb::Why(arguments) => return audit::why::run(&arguments).into_code(),
         cli::Verb::Exec { record, command } => (record, command),
     };
     let ending = require_static().and_then(|()| {

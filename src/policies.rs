@@ -85,17 +85,22 @@ pub fn run(verb: &PolicyVerb) -> Ending {
 
 /// Where the policies of a build are that is started here.
 fn places(named: Option<&str>) -> Places {
-    let named = match named {
-        Some(named) => Some(front::policy_of(named.as_ref())),
-        None => env::var_os(settings::POLICY).filter(|named| !named.is_empty()).map(PathBuf::from),
-    };
+    let places = places_at(workspace().or_else(|| env::current_dir().ok()));
+    let named = named.map(|named| front::policy_of(named.as_ref()));
+    Places { named: named.or(places.named), ..places }
+}
+
+/// Where the policies of a build are that is started in a workspace, or another directory.
+#[must_use]
+pub fn places_at(directory: Option<PathBuf>) -> Places {
+    let named = env::var_os(settings::POLICY).filter(|named| !named.is_empty());
     Places {
         config_home: Places::config_home(
             env::var_os("XDG_CONFIG_HOME").as_deref(),
             env::var_os("HOME").as_deref(),
         ),
-        directory: workspace().or_else(|| env::current_dir().ok()),
-        named,
+        directory,
+        named: named.map(PathBuf::from),
     }
 }
 

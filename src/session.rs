@@ -23,6 +23,8 @@ pub struct Run {
     pub launcher: PathBuf,
     /// Whether anything but writes was denied.
     pub mode: Mode,
+    /// The record's file.
+    pub record: PathBuf,
     /// Sentences about what was denied.
     pub denials: Vec<String>,
     /// What the limits had to do with it.
@@ -84,6 +86,7 @@ mod tests {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/build-script-build".into(),
             mode: Mode::Enforce,
+            record: "/r/brig.json".into(),
             denials: Vec::new(),
             findings: Vec::new(),
             withheld: Vec::new(),

@@ -20,7 +20,7 @@ use crate::cli::{Format, Show, Shown};
 use crate::exit::{self, Ending};
 use crate::launch::explain;
 use crate::stored::{Brief, Stored};
-use crate::{audit, lint, record};
+use crate::{completeness, lint, record};
 use find::{Found, Workspace};
 use page::{Page, Paint};
 
@@ -59,7 +59,7 @@ pub enum Error {
     },
     /// The build directory.
     #[error(transparent)]
-    Directory(#[from] audit::Error),
+    Directory(#[from] completeness::Error),
     /// A record's file.
     #[error("cannot read the record `{}`", printable(&.path.to_string_lossy()))]
     Read {

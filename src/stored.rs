@@ -238,6 +238,20 @@ pub struct StoredPolicy<'a> {
     /// The file's digest.
     #[serde(borrow)]
     pub sha256: Text<'a>,
+    /// All its documents, from the bottom up.
+    #[serde(borrow, default)]
+    pub documents: Vec<StoredDocument<'a>>,
+}
+
+/// A document of a policy.
+#[derive(Debug, Deserialize)]
+pub struct StoredDocument<'a> {
+    /// Its file.
+    #[serde(borrow)]
+    pub file: Text<'a>,
+    /// Its digest.
+    #[serde(borrow)]
+    pub sha256: Text<'a>,
 }
 
 /// What was enforced.
@@ -281,6 +295,9 @@ pub struct Finding<'a> {
     /// A sentence.
     #[serde(borrow)]
     pub message: Text<'a>,
+    /// Whether the unit failed by it.
+    #[serde(default)]
+    pub fatal: bool,
 }
 
 /// An instruction that Cargo was given.
@@ -323,6 +340,9 @@ pub struct Withheld<'a> {
     /// Why it was withheld.
     #[serde(borrow)]
     pub reason: Text<'a>,
+    /// Whether the unit failed by it.
+    #[serde(default)]
+    pub fatal: bool,
 }
 
 /// A file that the script left in `OUT_DIR`.

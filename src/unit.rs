@@ -1,7 +1,7 @@
 //! The unit: which build script is run, for which package, with which directories.
 //!
 //! The only reader of the environment that Cargo gives a build script ("Environment variables Cargo
-//! sets for build scripts", The Cargo Book) and, with [`crate::audit`] for whole builds, of Cargo's
+//! sets for build scripts", The Cargo Book) and, with [`crate::completeness`] for whole builds, of Cargo's
 //! directory layout. It decides nothing: what the script may do with all this is policy.
 
 pub mod build_dir;

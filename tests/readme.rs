@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cargo_brig::access::{Access, Kind, Outcome};
+use cargo_brig::audit::behaviour::Aspect;
 use cargo_brig::jail::landlock;
 use cargo_brig::network::Attempt;
 use cargo_brig::policy::Document;
@@ -44,7 +45,17 @@ fn quoted(text: &'static str) -> BTreeSet<&'static str> {
 fn the_exit_codes_are_those_of_the_program() {
     let told: BTreeSet<i32> =
         first_cells(section("## Exit codes")).filter_map(|cell| cell.parse().ok()).collect();
-    let codes = [exit::USAGE, exit::UNJAILED, exit::FAILED, exit::WITHHELD, exit::NOT_RUN];
+    let codes = [
+        exit::USAGE,
+        exit::UNJAILED,
+        exit::FAILED,
+        exit::UNAPPROVED,
+        exit::VIOLATED,
+        exit::SCRIPT_FAILED,
+        exit::UNJUDGED,
+        exit::WITHHELD,
+        exit::NOT_RUN,
+    ];
     assert_eq!(told, BTreeSet::from(codes));
     let help = cli::Cli::command().render_long_help().to_string();
     let (_, help) = help.split_once("Exit codes:").unwrap();
@@ -208,6 +219,15 @@ fn the_lints_are_those_of_the_program() {
     let told: Vec<&str> =
         first_cells(section("### What a script should not do")).flat_map(quoted).collect();
     assert_eq!(told, lint::Code::ALL.map(lint::Code::name));
+}
+
+#[test]
+fn the_aspects_of_a_baseline_are_those_that_it_has() {
+    let section = section("## What your team knows");
+    let told: BTreeSet<&str> = first_cells(section).flat_map(quoted).collect();
+    let mut expected: BTreeSet<&str> = Aspect::ALL.iter().map(|aspect| aspect.name()).collect();
+    expected.insert("brig.lock");
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::obstacle::Obstacle;
-use crate::audit;
+use crate::completeness;
 use crate::stored::StoredUnit;
 
 /// Looks at what rustc wrote of this build.
@@ -19,7 +19,7 @@ pub fn check(unit: &StoredUnit<'_>) -> Result<(), Obstacle> {
         given.into_iter().map(|(_, value)| &**value).chain([&*unit.out_dir]).collect();
     let names = crates(unit);
     let mut is_compiled = false;
-    for path in audit::dep_infos(Path::new(&*unit.out_dir)) {
+    for path in completeness::dep_infos(Path::new(&*unit.out_dir)) {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = stem.rsplit_once('-').map_or(&*stem, |(name, _hash)| name);
         is_compiled |= names.iter().any(|known| known == name);

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Commands that compile nothing, so that there is nothing to audit.
+/// Commands that compile nothing, so that there is nothing to look at.
 const NON_BUILDING: &[&str] = &[
     "add",
     "clean",

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::command_line::CommandLine;
 use super::fresh;
 use crate::access::printable;
-use crate::audit::Findings;
+use crate::completeness::Findings;
 use crate::config::LinksOverride;
 use crate::policy::Mode;
 use crate::session::Run;
@@ -47,7 +47,7 @@ impl Style {
 pub struct Summary<'a> {
     /// The scripts that ran.
     pub runs: &'a [Run],
-    /// The audit's findings.
+    /// Where the scripts of the build were found to run.
     pub findings: &'a Findings,
     /// Packages whose scripts were replaced by a `links` override.
     pub overridden: &'a [(String, LinksOverride)],
@@ -183,6 +183,7 @@ mod tests {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/a".into(),
             mode: Mode::Enforce,
+            record: "/t/brig.json".into(),
             denials,
             findings: Vec::new(),
             withheld: Vec::new(),

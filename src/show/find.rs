@@ -15,7 +15,7 @@ use crate::front::command_line::CommandLine;
 use crate::policy::Mode;
 use crate::process::Exit;
 use crate::stored::{Brief, Head};
-use crate::{audit, front, record};
+use crate::{completeness, front, record};
 
 /// A workspace, or a build directory that was named.
 #[derive(Debug)]
@@ -97,7 +97,9 @@ impl Workspace {
         let mut found = Vec::new();
         let mut failures = 0;
         for root in &self.roots {
-            for directory in audit::run_dirs(root, package.map(|package| package.name.as_str()))? {
+            for directory in
+                completeness::run_dirs(root, package.map(|package| package.name.as_str()))?
+            {
                 let path = directory.join(record::FILE_NAME);
                 match Found::load(&path) {
                     Ok(run) => found.extend(run),
@@ -158,7 +160,7 @@ impl Workspace {
 }
 
 /// Cargo's own reason.
-fn no_workspace(command_line: &CommandLine) -> Error {
+pub(crate) fn no_workspace(command_line: &CommandLine) -> Error {
     let mut cargo = command_line.cargo();
     cargo.args(["metadata", "--format-version=1", "--no-deps"]).args(command_line.manifest());
     let reason = match cargo.output() {
@@ -247,7 +249,7 @@ pub fn retain_last(found: &mut Vec<Found>) -> Vec<Found> {
             (run.package.clone(), run.version.clone(), run.target.clone(), run.profile.clone());
         let scripts = newest.entry(key).or_default();
         let is_last = scripts.is_empty()
-            || !scripts.contains(&run.script) && audit::is_of_last_build(&run.script);
+            || !scripts.contains(&run.script) && completeness::is_of_last_build(&run.script);
         if is_last {
             scripts.push(run.script.clone());
         }

@@ -1,0 +1,116 @@
+//! One build by Cargo with every script in the jail: before it, and what came of it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use serde_json::Value;
+
+use super::command_line::CommandLine;
+use super::summary::Style;
+use super::{
+    Error, alias_bypasses, cargo_in_force, cover_by_linker, metadata, overridden, own_path,
+};
+use super::{roots_in, wait, working_directory};
+use crate::completeness::{Completeness, Findings};
+use crate::config::{Config, LinksOverride};
+use crate::policies;
+use crate::policy::layers::Places;
+use crate::private_dir::PrivateDir;
+use crate::session::Run;
+use crate::settings;
+
+/// A build that has not begun.
+#[derive(Debug)]
+pub struct Preparation {
+    /// The command line.
+    pub command_line: CommandLine,
+    arguments: Vec<OsString>,
+    policy: Option<PathBuf>,
+    directory: PathBuf,
+    config: Config,
+    /// What Cargo says of the workspace's own packages; none if it cannot.
+    pub metadata: Option<Value>,
+    /// Where Cargo will build, the target directory first.
+    pub roots: Vec<PathBuf>,
+    /// The workspace's root.
+    pub workspace: Option<PathBuf>,
+}
+
+/// A build that has ended.
+#[derive(Debug)]
+pub struct Build {
+    /// How Cargo ended.
+    pub status: ExitStatus,
+    /// What Cargo wrote to standard output, if it was a pipe.
+    pub output: Vec<u8>,
+    /// Where the scripts of the build were found to run.
+    pub findings: Findings,
+    /// What the launchers said.
+    pub runs: Vec<Run>,
+    /// Packages whose scripts were replaced.
+    pub overridden: Vec<(String, LinksOverride)>,
+    /// How messages about it are printed.
+    pub style: Style,
+}
+
+impl Preparation {
+    /// Prepares `cargo ARGUMENTS`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn new(
+        command_line: CommandLine,
+        arguments: &[OsString],
+        policy: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let directory = working_directory(&command_line);
+        let config = Config::load(&directory, &command_line.values("--config"));
+        // What is refused is refused before anything is asked or changed.
+        super::users_wrapper(&config, &own_path()?)?;
+        let metadata = metadata(&command_line, &["--no-deps"]);
+        let (roots, workspace) = match &metadata {
+            Some(metadata) => roots_in(metadata, &command_line, &directory),
+            None => (Vec::new(), None),
+        };
+        let arguments = arguments.to_vec();
+        Ok(Self { command_line, arguments, policy, directory, config, metadata, roots, workspace })
+    }
+
+    /// Where the policies of this build are.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        let directory = self.workspace.clone().unwrap_or_else(|| self.directory.clone());
+        let places = policies::places_at(Some(directory));
+        Places { named: self.policy.clone().or(places.named), ..places }
+    }
+
+    /// Builds. It can be done again.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn build(&self, stdout: Stdio) -> Result<Build, Error> {
+        let Self { command_line, arguments, config, roots, .. } = self;
+        let session = PrivateDir::new("session")?;
+        let mut cargo =
+            cargo_in_force(command_line, arguments, config, self.policy.clone(), &session)?;
+        cargo.stdout(stdout);
+        if let Some(workspace) = &self.workspace {
+            cargo.env(settings::WORKSPACE, workspace);
+        }
+        if command_line.bypasses_the_wrapper() || alias_bypasses(config, command_line) {
+            cover_by_linker(&mut cargo, command_line, config, roots.first(), &own_path()?)?;
+        }
+        let waits = |profile_dir: &Path| command_line.builds_in(profile_dir);
+        let completeness = Completeness::begin(roots.clone(), waits)?;
+        let (status, output) = wait(cargo)?;
+        Ok(Build {
+            status,
+            output,
+            findings: completeness.finish()?,
+            runs: Run::load_all(session.path())?,
+            overridden: overridden(config, command_line),
+            style: Style::of(command_line),
+        })
+    }
+}
