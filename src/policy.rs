@@ -6,6 +6,7 @@ pub mod allowing;
 pub mod builtin;
 pub mod diagnostic;
 pub mod document;
+pub mod endpoint;
 pub mod grants;
 pub mod instructions;
 pub mod layers;

@@ -210,9 +210,8 @@ mod tests {
         let findings = Findings::default();
         let summary = Summary { runs: &runs, findings: &findings, overridden: &[] };
         let text = summary.render(PLAIN, true);
-        let line =
-            "2 build script runs in the jail, 1 of them permissive, 1 denied or only recorded
-                    warning: by a permissive policy scripts were kept from writing elsewhere, and";
+        let line = "2 build script runs in the jail, 1 of them permissive, 1 denied or only recorded\n\
+             warning: by a permissive policy scripts were kept from writing elsewhere, and";
         assert!(text.contains(line), "{text}");
     }
 

@@ -151,6 +151,13 @@ pub const HAND_OVER: c_int = libc::MSG_CONFIRM | libc::MSG_DONTROUTE;
 pub(super) const SENDMSG: Rule =
     Rule::ByArguments(&[case(&[int(2, HAND_OVER)], Action::Allow)], Action::Notify);
 
+/// See [`super::filter::seal`].
+pub(super) const SEALED_SENDMSG: Rule =
+    Rule::ByArguments(&[case(&[int(2, HAND_OVER)], Action::Deny(libc::EPERM))], Action::Allow);
+
+/// Nobody is to reach a script.
+pub(super) const UNHEARD: Rule = Rule::Always(Action::Deny(libc::EACCES));
+
 /// Flags of clone(2) that make a namespace, and the one that makes a sibling: a child of the
 /// supervisor that the supervisor did not start. The kernel takes the lower half of the flags
 /// (`lower_32_bits` in `kernel/fork.c`), in which the bit of `CLONE_NEWTIME` belongs to the exit

@@ -32,7 +32,7 @@ pub struct Observer<'a> {
     hidden: Hidden<'a>,
     accesses: Accesses,
     /// See [`Network`].
-    pub network: Network,
+    pub network: Network<'a>,
     asked: Asked<'a>,
     /// See [`Processes`].
     pub processes: Processes,
