@@ -147,7 +147,8 @@ pub(super) const SOCKETPAIR: Rule = Rule::ByArguments(
 pub const HAND_OVER: c_int = libc::MSG_CONFIRM | libc::MSG_DONTROUTE;
 
 /// A message whose flags are [`HAND_OVER`] reaches what the socket is connected to, and so nobody
-/// but the script itself: see [`SOCKETPAIR`].
+/// but the script itself: see [`SOCKETPAIR`]. Where scripts get other sockets there is a second filter,
+/// [`super::filter::seal`].
 pub(super) const SENDMSG: Rule =
     Rule::ByArguments(&[case(&[int(2, HAND_OVER)], Action::Allow)], Action::Notify);
 
