@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs};
 
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::exit;
 use crate::finding::Finding;
 use crate::instruction::Instruction;
@@ -293,7 +293,9 @@ fn hold(
 fn denials(report: &Report, policy: &str, unit: &Unit, exit: Exit) -> Vec<String> {
     let Report::Ended { denials, network, .. } = report else { return Vec::new() };
     let failed = exit != Exit::Code(0);
-    let network = network.iter().filter(|attempt| failed || attempt.is_remarkable());
+    let network = network.iter().filter(|attempt| {
+        attempt.outcome == access::Outcome::Denied && (failed || attempt.is_remarkable())
+    });
     let known = if denials.is_empty() { Placeholders::default() } else { Placeholders::of(unit) };
     let sentence = |denial: &Access| {
         let rule = allowing(denial.kind, &denial.path, &known).ok();

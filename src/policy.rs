@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod diagnostic;
 pub mod document;
 mod doubtful;
+pub mod endpoint;
 pub mod grants;
 pub mod instructions;
 pub mod layers;

@@ -16,6 +16,7 @@ mod memory;
 mod process;
 mod seccomp;
 mod signal;
+mod socket;
 
 use std::io;
 
@@ -31,10 +32,11 @@ pub use process::{
     process_descriptor, start_with_signal_mask, wait_any,
 };
 pub use seccomp::{
-    Answer, Notification, add_descriptor, answer_notification, install_filter, is_waiting,
-    receive_notification, try_filter_flags, wake_listener_on_same_cpu,
+    Answer, Notification, add_descriptor, add_filter, answer_notification, install_filter,
+    is_waiting, receive_notification, try_filter_flags, wake_listener_on_same_cpu,
 };
 pub use signal::{ignore, let_interrupt, reset_signal_dispositions};
+pub use socket::{descriptor_of, disconnect, socket_option, thread_descriptor};
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

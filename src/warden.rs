@@ -14,6 +14,7 @@
 //! more to answer it.
 
 pub mod accesses;
+pub mod address;
 pub mod answering;
 pub mod argument;
 pub mod asked;
@@ -33,6 +34,7 @@ pub mod processes;
 pub mod procfs;
 pub mod real_path;
 pub mod scripts;
+pub mod socket;
 pub mod under_way;
 pub mod waiting;
 pub mod walk;
@@ -151,9 +153,12 @@ fn guard(
     channels: &Channels<'_>,
 ) -> Result<Infallible, String> {
     let step = |what: &'static str| move |error: Errno| format!("{what}: {error}");
-    let Plan { rulesets, filter } = plan;
+    let Plan { rulesets, filter, seal } = plan;
     let scoped = !rulesets.enforced.scopes.is_empty();
     let inner = enter::enter_as_warden(rulesets).map_err(|error| chain(&error))?;
+    if grants.gives_sockets() {
+        try_taking_sockets()?;
+    }
 
     let mut child_signal = SigSet::empty();
     child_signal.add(Signal::SIGCHLD);
@@ -171,8 +176,13 @@ fn guard(
         Fork::Child => {
             drop((ours, failure));
             let hand_over = |listener: OwnedFd| theirs.send(&listener);
-            let Err(error) =
-                enter::become_script(&script, inner, &filter, failure_of_script.as_fd(), hand_over);
+            let Err(error) = enter::become_script(
+                &script,
+                inner,
+                (&filter, seal.as_ref()),
+                failure_of_script.as_fd(),
+                hand_over,
+            );
             let told = nix_file(failure_of_script.as_fd())
                 .and_then(|mut pipe| pipe.write_all(chain(&error).as_bytes()));
             sys::exit_now(if told.is_ok() { 125 } else { 126 });
@@ -249,6 +259,15 @@ fn guard(
             unwritten: written.err().map(|error| error.to_string()),
         };
         end(channels, &report)
+    })
+}
+
+/// Whether sockets of a script can be taken to make calls on them: some containers' filters forbid it.
+fn try_taking_sockets() -> Result<(), String> {
+    let own = sys::thread_descriptor(std::process::id());
+    let taken = own.and_then(|own| sys::descriptor_of(own.as_fd(), 0));
+    taken.map(drop).map_err(|errno| {
+        format!("a policy with network rules needs pidfd_getfd(2), which fails: {errno}")
     })
 }
 

@@ -318,7 +318,7 @@ const MESSAGES: &[&str] = &[
     "tried to execute `{outside}/program`",
     "tried to reach `127.0.0.1` port {tcp} (TCP network connection, IPv4 stream socket)",
     "tried to reach `::ffff:127.0.0.1` port {tcp} (TCP network connection, IPv6 stream socket)",
-    "tried to reach `127.0.0.1` port 0 (UDP network traffic, IPv4 datagram socket)",
+    "tried to listen at `127.0.0.1` port 0 (UDP network traffic, IPv4 datagram socket)",
     "tried to reach `{unix}` (Unix stream socket)",
     "tried to reach `{datagram}` (Unix datagram socket)",
     "tried to reach `@",

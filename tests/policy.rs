@@ -7,7 +7,9 @@
 mod support;
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -24,6 +26,9 @@ fn main() {
     say("read", fs::read(format!("{outside}/data/file")).is_ok());
     say("execute", Command::new(format!("{outside}/program")).status().is_ok());
     say("write", fs::write(format!("{outside}/written/file"), "x").is_ok());
+    let port: u16 = fs::read_to_string("port").unwrap().parse().unwrap();
+    say("connect", std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    say("unix", std::os::unix::net::UnixStream::connect(format!("{outside}/socket")).is_ok());
     for name in ["MY_TOKEN", "MY_FLAG", "EDITOR", "PATH"] {
         say(name, env::var_os(name).is_some());
     }
@@ -41,6 +46,8 @@ fn main() {
 struct World {
     project: Project,
     outside: PathBuf,
+    listener: TcpListener,
+    _socket: UnixListener,
 }
 
 impl World {
@@ -54,7 +61,10 @@ impl World {
         fs::write(outside.join("program"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(outside.join("program"), fs::Permissions::from_mode(0o755)).unwrap();
         project.write("outside", outside.to_str().unwrap());
-        Self { project, outside }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = UnixListener::bind(outside.join("socket")).unwrap();
+        project.write("port", &listener.local_addr().unwrap().port().to_string());
+        Self { project, outside, listener, _socket: socket }
     }
 
     fn brig(&self, arguments: &[&str]) -> Command {
@@ -78,7 +88,8 @@ impl World {
     }
 
     fn text(&self, text: &str) -> String {
-        text.replace("OUTSIDE", self.outside.to_str().unwrap())
+        let port = self.listener.local_addr().unwrap().port().to_string();
+        text.replace("OUTSIDE", self.outside.to_str().unwrap()).replace("PORT", &port)
     }
 
     /// Builds, from the beginning.
@@ -118,9 +129,14 @@ write = ["OUTSIDE/written"]
 [environment]
 pass = ["MY_TOKEN", "HOME"]
 set = { CFLAGS = "-O1" }
+[network]
+connect = ["127.0.0.1:PORT"]
+unix = ["OUTSIDE/socket"]
 "#;
-const ALL: [&str; 8] =
-    ["read", "execute", "write", "MY_TOKEN", "MY_FLAG", "EDITOR", "PATH", "CFLAGS"];
+const ALL: [&str; 10] = [
+    "read", "execute", "write", "connect", "unix", "MY_TOKEN", "MY_FLAG", "EDITOR", "PATH",
+    "CFLAGS",
+];
 
 #[test]
 fn each_rule_gives_and_without_it_nothing_is_given() {
@@ -137,6 +153,8 @@ fn each_rule_gives_and_without_it_nothing_is_given() {
     assert_eq!(given("files.read = [\"OUTSIDE/e*\"]"), [""; 0]);
     assert_eq!(given("files.execute = [\"OUTSIDE/program\"]"), ["execute"]);
     assert_eq!(given("files.write = [\"OUTSIDE/written\"]"), ["write"]);
+    assert_eq!(given("network.connect = [\"127.0.0.1:PORT\"]"), ["connect"]);
+    assert_eq!(given("network.unix = [\"OUTSIDE/socket\"]"), ["unix"]);
     assert_eq!(given("environment.pass = [\"MY_TOKEN\"]"), ["MY_TOKEN"]);
     assert_eq!(given("environment.pass = [\"MY_*\"]"), [""; 0]);
     assert_eq!(given("environment.set = { CFLAGS = \"-O1\" }"), ["CFLAGS"]);
@@ -274,7 +292,7 @@ fn strict_passes_what_is_named_and_forgives_nothing() {
     // Cargo shows the launcher's code.
     assert!(text.contains("exit status: 124"), "{text}");
     world.write("brig.toml", &format!("extends = \"strict\"\n{GENEROUS}"));
-    let expected = ["read", "execute", "write", "MY_TOKEN", "PATH", "CFLAGS"];
+    let expected = ["read", "execute", "write", "connect", "unix", "MY_TOKEN", "PATH", "CFLAGS"];
     assert_eq!(world.done(&mut world.brig(&["build"])), expected);
 }
 
@@ -357,6 +375,7 @@ fn nobody_loosens_the_policy_of_the_machine() {
                 GENEROUS
                     .replace("[files]", "[package.files]")
                     .replace("[environment]", "[package.environment]")
+                    .replace("[network]", "[package.network]")
             ),
         ),
         ("limits", "[limits]\nprocesses = \"none\"\noutput = 4000\nmemory = 999999".to_owned()),
@@ -501,18 +520,20 @@ fn what_is_learned_is_enough_and_opens_no_secret() {
         format!("files.execute = [\"{outside}/program\"]"),
         format!("files.read = [\"{outside}/data/file\"]"),
         format!("files.write = [\"{outside}/written\"]"),
+        world.text("# can carry away what it reads: network.connect = [\"127.0.0.1:PORT\"]"),
         "# is named like a secret: environment.pass = [\"MY_TOKEN\"]".to_owned(),
         "# opens secrets, or may: files.read = [\"{home}/.ssh/id\"]".to_owned(),
     ] {
         assert!(learned.contains(&format!("\n{line}\n")), "{line}\n{learned}");
     }
-    world.write("brig.toml", &learned);
+    // What is told for people to decide is a rule as it stands.
+    world.write("brig.toml", &learned.replace("# can carry away what it reads: ", ""));
     succeed(&mut brig(&["policy", "check"]));
     // The key stays what it was.
     let output = world.build(&mut brig(&["build"]));
     assert!(!output.status.success() && stderr(&output).contains("/.ssh/id"), "{}", shown(&output));
     world.write("build.rs", SCRIPT);
-    let expected = ["read", "execute", "write", "MY_FLAG", "EDITOR", "PATH", "HOME"];
+    let expected = ["read", "execute", "write", "connect", "MY_FLAG", "EDITOR", "PATH", "HOME"];
     assert_eq!(world.done(&mut brig(&["build"])), expected);
     assert_eq!(world.record()["denials"], serde_json::json!([]));
 }

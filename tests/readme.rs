@@ -105,6 +105,7 @@ fn the_denials_read_as_they_are_printed() {
         Access { kind, path, path_hex: None, outcome, count: 1, process: 0 }.denial("default", rule)
     };
     let network = Attempt {
+        listens: false,
         family: "IPv4".to_owned(),
         kind: "stream".to_owned(),
         address: Some("192.0.2.1".to_owned()),

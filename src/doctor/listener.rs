@@ -65,7 +65,7 @@ fn listen_into(directory: &Path, seen: &mut Listener) -> Result<(), String> {
     let (asked, given) = (directory.join("asked"), directory.join("given"));
     fs::write(&given, TEXT).map_err(|error| reason(&error))?;
     let (ours, theirs) = hand_over::pair().map_err(|error| reason(&error))?;
-    let program = filter::compile(false);
+    let program = filter::compile(filter::Asks::default());
     let path = asked.clone();
     let work = move || {
         let installed = prctl::set_no_new_privs()

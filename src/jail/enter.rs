@@ -53,6 +53,9 @@ pub enum Error {
          (a process inside another jail of this kind cannot have a second one)"
     )]
     Filter(#[source] io::Error),
+    /// seccomp(2), of the second filter.
+    #[error("cannot install the second seccomp filter, as network rules demand")]
+    Seal(#[source] io::Error),
     /// What answered for the kernel said that the filter is installed, and it is not.
     #[error(
         "the seccomp filter is said to be installed, but calls pass it \
@@ -100,7 +103,8 @@ pub struct Script {
 
 /// Turns the calling process, a child of the warden, into the script. Returns only on failure.
 ///
-/// `hand_over` gives the listener to the warden; `report` is the close-on-exec descriptor on which
+/// `hand_over` gives the listener to the warden, and the filter that seals it comes into force after
+/// that; `report` is the close-on-exec descriptor on which
 /// the caller will report the error.
 ///
 /// # Errors
@@ -108,7 +112,7 @@ pub struct Script {
 pub fn become_script(
     script: &Script,
     inner: landlock::Inner,
-    filter: &Program,
+    (filter, seal): (&Program, Option<&Program>),
     report: BorrowedFd<'_>,
     hand_over: impl FnOnce(OwnedFd) -> io::Result<()>,
 ) -> Result<Infallible, Error> {
@@ -131,6 +135,9 @@ pub fn become_script(
         return Err(Error::FilterNotInForce);
     }
     hand_over(listener).map_err(Error::Listener)?;
+    if let Some(seal) = seal {
+        sys::add_filter(seal.instructions()).map_err(Error::Seal)?;
+    }
     let mut keep = vec![report.as_raw_fd()];
     if let Some(Jobserver::Pipe { read, write }) = &script.jobserver {
         // Only what is a pipe is a jobserver; any other descriptor of these numbers is closed.

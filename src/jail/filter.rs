@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 
 use libc::sock_filter;
 
-use super::rule::{Action, Case, Comparison, NEWFSTATAT, NOTIFY, Rule, STATX};
-use super::syscalls::{Architecture, TOPICS};
+use super::rule::{
+    ALLOW, Action, Case, Comparison, NEWFSTATAT, NOTIFY, Rule, SEALED_SENDMSG, STATX, UNHEARD,
+};
+use super::syscalls::{Architecture, SystemCall, TOPICS};
 
 /// Where the kernel puts what a program may look at (`struct seccomp_data`, seccomp(2)).
 mod data {
@@ -43,18 +45,61 @@ impl Program {
     }
 }
 
-/// The filter for scripts of this program's own architecture; `hides` is whether something is not to
-/// exist for them.
+/// The number of sendmsg(2), as the table has it.
+#[cfg(target_arch = "x86_64")]
+const SENDMSG_NUMBER: u32 = 46;
+/// See above.
+#[cfg(target_arch = "aarch64")]
+const SENDMSG_NUMBER: u32 = 211;
+
+/// What a policy asks of the filter besides the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asks {
+    /// Something is not to exist for the script.
+    pub hides: bool,
+    /// It is given sockets over IP.
+    pub network: bool,
+}
+
+impl Asks {
+    /// The rule of a call.
+    fn rule(self, call: &SystemCall) -> Rule {
+        match call.rule {
+            // A path beside `AT_EMPTY_PATH` counts: what it finds would not be hidden.
+            NEWFSTATAT | STATX if self.hides => NOTIFY,
+            // A socket that has no address is given one (listen(2)).
+            _ if self.network && call.name == "listen" => UNHEARD,
+            rule => rule,
+        }
+    }
+}
+
+/// The filter for scripts of this program's own architecture.
 #[must_use]
-pub fn compile(hides: bool) -> Program {
-    compile_for(Architecture::NATIVE, hides)
+pub fn compile(asks: Asks) -> Program {
+    compile_for(Architecture::NATIVE, asks)
+}
+
+/// A filter for the time after the listener is handed over: what does that is refused (`HAND_OVER`). By
+/// a socket over IP such a message would reach whoever it is addressed to.
+#[must_use]
+pub fn seal() -> Program {
+    let first = SENDMSG_NUMBER;
+    let mut code = Code::default();
+    code.search(&[
+        Range { first: 0, rule: ALLOW },
+        Range { first, rule: SEALED_SENDMSG },
+        Range { first: first + 1, rule: ALLOW },
+    ]);
+    code.put(load(data::NUMBER));
+    code.finish()
 }
 
 /// The filter for scripts of an architecture.
 #[must_use]
-pub fn compile_for(architecture: Architecture, hides: bool) -> Program {
+pub fn compile_for(architecture: Architecture, asks: Asks) -> Program {
     let mut code = Code::default();
-    code.search(&ranges(architecture, hides));
+    code.search(&ranges(architecture, asks));
     let native = code.put(load(data::NUMBER));
     // A 32-bit entry has other numbers, so the architecture is looked at before the number.
     let other = code.answer(UNKNOWN);
@@ -75,13 +120,11 @@ struct Range {
 /// All numbers, in order: those of the table, and gaps between and behind them that are refused.
 /// The last range reaches up to `u32::MAX`, and so takes in the x32 entry, which is bit 30 of the
 /// number.
-fn ranges(architecture: Architecture, hides: bool) -> Vec<Range> {
-    // A path beside `AT_EMPTY_PATH` counts: what it finds would not be hidden.
-    let rule = |rule| if hides && [NEWFSTATAT, STATX].contains(&rule) { NOTIFY } else { rule };
+fn ranges(architecture: Architecture, asks: Asks) -> Vec<Range> {
     let rules: BTreeMap<u32, Rule> = TOPICS
         .iter()
         .flat_map(|topic| topic.calls)
-        .filter_map(|call| Some((call.number(architecture)?, rule(call.rule))))
+        .filter_map(|call| Some((call.number(architecture)?, asks.rule(call))))
         .collect();
     let unknown = Rule::Always(UNKNOWN);
     let mut ranges: Vec<Range> = Vec::new();

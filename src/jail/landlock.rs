@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ::landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
-    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
+    PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -142,13 +142,22 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
     // `abi` is at most the kernel's, so every right can be demanded: nothing is best effort.
     let mut ruleset =
         Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(files)?;
-    if !network.is_empty() {
-        ruleset = ruleset.handle_access(network)?;
+    // The warden connects for the script, and what it may connect to are ports here; the script itself
+    // may nothing.
+    let ports: Option<Vec<u16>> = grants.connect.iter().map(|endpoint| endpoint.port).collect();
+    let of_warden = if ports.is_some() { network } else { network & !AccessNet::ConnectTcp };
+    if !of_warden.is_empty() {
+        ruleset = ruleset.handle_access(of_warden)?;
     }
     if !scopes.is_empty() {
         ruleset = ruleset.scope(scopes)?;
     }
     let mut outer = ruleset.create()?;
+    if of_warden.contains(AccessNet::ConnectTcp) {
+        for port in ports.unwrap_or_default() {
+            outer = outer.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
+        }
+    }
     for grant in &grants.files {
         let failed = |errno: Errno| Error::Path { path: grant.path.clone(), source: errno.into() };
         let path = match open(&grant.path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
@@ -187,6 +196,9 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
     let mut inner = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::Refer)?;
+    if !network.is_empty() {
+        inner = inner.handle_access(network)?;
+    }
     if !scopes.is_empty() {
         inner = inner.scope(scopes)?;
     }

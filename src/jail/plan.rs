@@ -13,6 +13,8 @@ pub struct Plan {
     pub rulesets: landlock::Rulesets,
     /// The seccomp program.
     pub filter: filter::Program,
+    /// The program that comes on top of it once the listener is handed over, if one has to.
+    pub seal: Option<filter::Program>,
 }
 
 /// What is enforced, for the record.
@@ -36,10 +38,12 @@ impl Plan {
     /// # Errors
     /// See [`landlock::Error`].
     pub fn new(grants: &Grants) -> Result<Self, landlock::Error> {
-        Ok(Self {
-            rulesets: landlock::plan(grants)?,
-            filter: filter::compile(grants.hides_something()),
-        })
+        let asks = filter::Asks {
+            hides: grants.hides_something(),
+            network: !grants.connect.is_empty() && !grants.is_permissive(),
+        };
+        let seal = asks.network.then(filter::seal);
+        Ok(Self { rulesets: landlock::plan(grants)?, filter: filter::compile(asks), seal })
     }
 
     /// What the jail enforces once entered. Every step of entering is obligatory, so this holds of

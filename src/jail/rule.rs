@@ -147,9 +147,17 @@ pub(super) const SOCKETPAIR: Rule = Rule::ByArguments(
 pub const HAND_OVER: c_int = libc::MSG_CONFIRM | libc::MSG_DONTROUTE;
 
 /// A message whose flags are [`HAND_OVER`] reaches what the socket is connected to, and so nobody
-/// but the script itself: see [`SOCKETPAIR`].
+/// but the script itself: see [`SOCKETPAIR`]. Where scripts get other sockets there is a second filter,
+/// [`super::filter::seal`].
 pub(super) const SENDMSG: Rule =
     Rule::ByArguments(&[case(&[int(2, HAND_OVER)], Action::Allow)], Action::Notify);
+
+/// See [`super::filter::seal`].
+pub(super) const SEALED_SENDMSG: Rule =
+    Rule::ByArguments(&[case(&[int(2, HAND_OVER)], Action::Deny(libc::EPERM))], Action::Allow);
+
+/// Nobody is to reach a script.
+pub(super) const UNHEARD: Rule = Rule::Always(Action::Deny(libc::EACCES));
 
 /// Flags of clone(2) that make a namespace, and the one that makes a sibling: a child of the
 /// supervisor that the supervisor did not start. The kernel takes the lower half of the flags

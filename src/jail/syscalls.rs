@@ -141,7 +141,8 @@ pub const TOPICS: &[Topic] = &[
         // Landlock knows TCP by port (ABI 4), abstract Unix sockets (ABI 6), and nothing of UDP,
         // netlink, vsock, AF_ALG or, before ABI 9, of Unix sockets that have a path. So no socket
         // is made at all but a connected pair and the warden's stand-ins, and nothing that gives a
-        // socket another peer, or sends to one, is let through.
+        // socket another peer, or sends to one, is let through. Where a rule names what may be reached,
+        // the warden makes those calls itself.
         reason: "reaches a network, the kernel's own services or a daemon outside the jail",
         calls: &[
             both("socket", 41, 198, NOTIFY),
@@ -156,7 +157,8 @@ pub const TOPICS: &[Topic] = &[
             both("recvfrom", 45, 207, ALLOW),
             both("recvmsg", 47, 212, ALLOW),
             both("recvmmsg", 299, 243, ALLOW),
-            // Useless without `bind` and `connect`; a pair answers EINVAL.
+            // Useless without `bind` and `connect`; a pair answers EINVAL. See `filter::Asks` for sockets
+            // that are given an address for it.
             both("listen", 50, 201, ALLOW),
             both("accept", 43, 202, ALLOW),
             both("accept4", 288, 242, ALLOW),

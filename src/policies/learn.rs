@@ -202,8 +202,10 @@ fn collect(stored: &Stored<'_>, needs: &mut Needs, default: &Policy, strict: &Po
         }
     }
     for attempt in stored.network.iter().filter(|attempt| attempt.is_remarkable()) {
-        needs
-            .remarks
-            .insert(format!("asks for what no rule gives: it {}", attempt.denial("strict")));
+        let remark = match attempt.allowing() {
+            Some(rule) => format!("can carry away what it reads: {rule}"),
+            None => format!("asks for what no rule gives: it {}", attempt.denial("strict")),
+        };
+        needs.remarks.insert(remark);
     }
 }

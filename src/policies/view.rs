@@ -71,6 +71,12 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
     ] {
         section(page, heading, rules.iter().map(|rule| (rule.text.clone(), &rule.place)));
     }
+    for (heading, rules) in [
+        ("May be connected to", &policy.connect),
+        ("Unix sockets that may be connected to", &policy.unix),
+    ] {
+        section(page, heading, rules.iter().map(|rule| (rule.text.clone(), &rule.place)));
+    }
     page.heading("Variables, besides those that Cargo sets");
     for (name, value) in &policy.set {
         row(page, &format!("{} = {value:?}", name.text), &name.place);

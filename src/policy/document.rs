@@ -64,6 +64,10 @@ pub struct Rules {
     pub write: Vec<Rule>,
     /// Paths that do not exist for a script, as far as nothing there is granted.
     pub hide: Vec<Rule>,
+    /// Addresses with ports that may be connected to.
+    pub connect: Vec<Rule>,
+    /// Unix sockets that may be connected to.
+    pub unix: Vec<Rule>,
     /// Patterns of names of variables that a script gets.
     pub pass: Vec<Rule>,
     /// Patterns of names of variables that a script does not get.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::document::{Place, Unnamed};
+use super::endpoint::Endpoint;
 use super::{Mode, Policy, pattern};
 use crate::unit::Unit;
 
@@ -54,6 +55,10 @@ pub struct Grants {
     pub files: Vec<Grant>,
     /// What does not exist for the script.
     pub hidden: Hidden,
+    /// What may be connected to over IP.
+    pub connect: Vec<Endpoint>,
+    /// Unix sockets that may be connected to: absolute, without symbolic links.
+    pub unix: Vec<PathBuf>,
     /// The environment that the script is given.
     pub environment: Vec<(OsString, OsString)>,
     /// The library that is preloaded, which tells what of it is asked for.
@@ -67,6 +72,12 @@ impl Grants {
     #[must_use]
     pub fn covers(&self, right: Right, path: &Path) -> bool {
         self.files.iter().any(|grant| grant.right.includes(right) && is_below(path, &grant.path))
+    }
+
+    /// Whether a rule gives a socket, over IP or of the Unix family.
+    #[must_use]
+    pub fn gives_sockets(&self) -> bool {
+        !self.connect.is_empty() || !self.unix.is_empty()
     }
 
     /// Whether what the rules do not give is only recorded, but for writing.

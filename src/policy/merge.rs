@@ -33,6 +33,10 @@ pub struct Policy {
     pub write: Vec<Rule>,
     /// Paths that do not exist for a script, as far as nothing there is granted.
     pub hide: Vec<Rule>,
+    /// Addresses with ports that may be connected to.
+    pub connect: Vec<Rule>,
+    /// Unix sockets that may be connected to.
+    pub unix: Vec<Rule>,
     /// What becomes of variables, the uppermost rule first.
     pub variables: Vec<(Unnamed, Rule)>,
     /// What becomes of the others.
@@ -126,6 +130,8 @@ impl Policy {
         none("files.read", &mut rules.read);
         none("files.execute", &mut rules.execute);
         none("files.write", &mut rules.write);
+        none("network.connect", &mut rules.connect);
+        none("network.unix", &mut rules.unix);
         none("environment.pass", &mut rules.pass);
         none("instructions.allow", &mut rules.instructions);
         for (Rule { text, place, .. }, _) in rules.set.drain(..) {
@@ -154,6 +160,8 @@ impl Policy {
         self.execute.append(&mut rules.execute);
         self.write.append(&mut rules.write);
         self.hide.append(&mut rules.hide);
+        self.connect.append(&mut rules.connect);
+        self.unix.append(&mut rules.unix);
         self.instructions.append(&mut rules.instructions);
         let passed = rules.pass.drain(..).map(|rule| (Unnamed::Pass, rule));
         let withheld = rules.withhold.drain(..).map(|rule| (Unnamed::Withhold, rule));
@@ -269,7 +277,8 @@ mod tests {
         let loosening = "extends = \"default\"\non-denial = \"report\"\n[files]\nread = [\"/a\"]\n\
             execute = [\"/b\"]\nwrite = [\"/c\"]\n[environment]\npass = [\"A_TOKEN\"]\n\
             unnamed = \"pass\"\nset = { CFLAGS = \"x\" }\n[limits]\nprocesses = 99999\noutput = \"none\"\n\
-            [instructions]\nallow = [\"rustc-env=PATH=*\"]";
+            [instructions]\nallow = [\"rustc-env=PATH=*\"]\n\
+            [network]\nconnect = [\"*\"]\nunix = [\"/run/x\"]";
         let with = |text: &str| {
             format!("{text}\n[[package]]\nname = \"openssl-sys\"\nfiles.read = [\"/d\"]")
         };
@@ -280,7 +289,8 @@ mod tests {
             assert_eq!((policy.unnamed, policy.on_denial), (Unnamed::Withhold, OnDenial::Fail));
             assert_eq!(policy.variable(b"A_TOKEN").0, Unnamed::Withhold);
             assert!(policy.set.is_empty() && policy.instructions.is_empty());
-            assert_eq!(policy.ineffective.len(), 11, "{:#?}", policy.ineffective);
+            assert!(policy.connect.is_empty() && policy.unix.is_empty());
+            assert_eq!(policy.ineffective.len(), 13, "{:#?}", policy.ineffective);
         }
         let tighter =
             "files.hide = [\"/h\"]\n[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 7";
@@ -311,6 +321,7 @@ mod tests {
             let (of_package, fails, is_strict) = switches;
             let head = if of_package { "[[package]]\nname = \"openssl-sys\"\n" } else { "" };
             let then = if fails { "fail" } else { "report" };
+            let port = 1 + read.len();
             let hide = read.replace('/', "/h");
             let unnamed = if is_strict { "withhold" } else { "pass" };
             format!(
@@ -318,7 +329,8 @@ mod tests {
                  files.write = {write}\nfiles.hide = {hide}\nenvironment.pass = {pass}\n\
                  environment.withhold = {withhold}\nenvironment.unnamed = \"{unnamed}\"\n\
                  limits.processes = {one}\nlimits.output = {other}\n\
-                 instructions.allow = [\"rustc-cfg=@*\"]\n"
+                 instructions.allow = [\"rustc-cfg=@*\"]\n\
+                 network.connect = [\"*:{port}\"]\nnetwork.unix = {execute}\n"
             )
         })
     }
@@ -329,7 +341,8 @@ mod tests {
             texts in prop::collection::vec(any_document(), 1..3),
             names in prop::collection::vec("[A-D]{0,2}(TOKEN|PATH|X|)", 8),
         ) {
-            let machine = (Owner::Machine, "extends = \"farm\"\nenvironment.pass = [\"AX\"]");
+            let machine = "extends = \"farm\"\nenvironment.pass = [\"AX\"]\nnetwork.connect = [\"*:9\"]";
+            let machine = (Owner::Machine, machine);
             let owners = [Owner::User, Owner::Workspace];
             let mut all = vec![machine];
             all.extend(owners.into_iter().zip(texts.iter().map(String::as_str)));
@@ -337,6 +350,8 @@ mod tests {
             prop_assert_eq!(&policy.read, &plain.read);
             prop_assert_eq!(&policy.execute, &plain.execute);
             prop_assert_eq!(&policy.write, &plain.write);
+            prop_assert_eq!(&policy.connect, &plain.connect);
+            prop_assert!(policy.unix.is_empty());
             // What is hidden stays so, and more can be.
             prop_assert!(policy.hide.starts_with(&plain.hide));
             prop_assert!(policy.instructions.is_empty() && policy.set.is_empty());

@@ -10,11 +10,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::Limit;
 use super::builtin::Builtin;
-use super::diagnostic::{Diagnostics, Lines, Severity, similar};
+use super::diagnostic::{Diagnostics, Lines, Mistake, Severity, similar};
 use super::document::{Document, Mode, OnDenial, PackageRules, Place, Rule, Rules, Unnamed};
 use super::doubtful::{Doubt, doubts};
 use super::syntax::{
-    Mistake, hidden, instruction, is_package_name, listed, path, there_are, variable,
+    endpoint, hidden, instruction, is_package_name, listed, path, there_are, unix_socket, variable,
 };
 
 /// The keys that a document has itself, beside those of [`SECTIONS`].
@@ -22,8 +22,9 @@ pub(super) const KEYS: &[&str] = &["name", "extends", "locked", "mode", "on-deni
 /// The keys that a `[[package]]` has itself.
 pub(super) const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
-pub(super) const SECTIONS: &[&str] = &["files", "environment", "instructions", "limits"];
+pub(super) const SECTIONS: &[&str] = &["files", "network", "environment", "instructions", "limits"];
 pub(super) const FILE_KEYS: &[&str] = &["read", "execute", "write", "hide"];
+pub(super) const NETWORK_KEYS: &[&str] = &["connect", "unix"];
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
 pub(super) const INSTRUCTION_KEYS: &[&str] = &["allow"];
 pub(super) const ON_DENIAL: &[(&str, OnDenial)] =
@@ -226,6 +227,14 @@ impl<'t> Reader<'t> {
         let Some(table) = self.table(value) else { return };
         match key {
             "files" => self.files(table, rules),
+            "network" => {
+                for (key, _, value) in self.entries(table, "`network`", &[NETWORK_KEYS]) {
+                    match key {
+                        "connect" => rules.connect = self.rules(value, endpoint),
+                        _ => rules.unix = self.rules(value, unix_socket),
+                    }
+                }
+            }
             "environment" => self.environment(table, rules),
             "instructions" => {
                 for (_, _, value) in self.entries(table, "`instructions`", &[INSTRUCTION_KEYS]) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::document::{Place, Rule};
+use super::endpoint::Endpoint;
 use super::grants::{Grant, Grants, Hidden, Right};
 use super::placeholders::OTHER_PROCESSES;
 use super::written::Written;
@@ -81,6 +82,20 @@ pub fn resolve(
     grants.files.sort_by(|a, b| (&a.path, a.right).cmp(&(&b.path, b.right)));
     grants.files.dedup_by(|a, b| a.path == b.path && a.right == b.right);
     grants.hidden = hidden(&policy.hide, unit, private);
+    // The document was checked for others.
+    grants.connect =
+        policy.connect.iter().filter_map(|rule| Endpoint::parse(&rule.text).ok()).collect();
+    let sockets = policy.unix.iter().flat_map(|rule| expand(rule, unit, private));
+    grants.unix = sockets
+        .filter_map(|path| match written.without_links(&path) {
+            Ok(path) => Some(path),
+            // A service may begin to listen later; then it is found under this name.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Some(written.without_links(path.parent()?).ok()?.join(path.file_name()?))
+            }
+            Err(_) => None,
+        })
+        .collect();
     grants.policy = policy;
     environment(unit, private, users_wrapper, &mut grants);
     Ok(grants)

@@ -9,8 +9,8 @@ use super::builtin::Builtin;
 use super::limits::Limit;
 use super::placeholders;
 use super::reader::{
-    ENVIRONMENT_KEYS, FILE_KEYS, INSTRUCTION_KEYS, KEYS, MODE, ON_DENIAL, PACKAGE_KEYS, SECTIONS,
-    UNNAMED,
+    ENVIRONMENT_KEYS, FILE_KEYS, INSTRUCTION_KEYS, KEYS, MODE, NETWORK_KEYS, ON_DENIAL,
+    PACKAGE_KEYS, SECTIONS, UNNAMED,
 };
 
 /// The schema.
@@ -29,6 +29,12 @@ pub fn schema() -> Value {
             "not": {"pattern": r"(^|/)\.\.?(/|$)|//|./$"},
         },
         "hidden": {"anyOf": [{"const": placeholders::OTHER_PROCESSES}, {"$ref": "#/definitions/path"}]},
+        "endpoint": {
+            "type": "string",
+            "description": "ADDRESS:PORT, of which each can be `*`; an IPv6 address stands in brackets.",
+            "pattern": r"^(\*|(\*|[0-9.]+|\[[0-9A-Fa-f:.]+\]):(\*|[1-9][0-9]{0,4}))$",
+            "examples": ["192.0.2.1:443", "[2001:db8::1]:443", "*:443"],
+        },
         "variable": {
             "type": "string",
             "description": "The name of a variable; `*` stands for any part of it.",
@@ -110,6 +116,9 @@ fn property(key: &str) -> Value {
             list("path", "May be opened for writing and reading, created, removed and renamed")
         }
         "hide" => list("hidden", "Does not exist for the script, unless another rule gives it"),
+        "network" => object("What a script may reach beside files", NETWORK_KEYS),
+        "connect" => list("endpoint", "May be connected and sent to"),
+        "unix" => list("path", "Unix sockets that may be connected to"),
         "environment" => object("Which variables a script gets", ENVIRONMENT_KEYS),
         "pass" => list(
             "variable",

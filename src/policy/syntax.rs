@@ -1,13 +1,8 @@
 //! What the texts in a policy document have to look like.
 
-use super::diagnostic::similar;
+use super::diagnostic::{Mistake, similar};
+use super::endpoint::Endpoint;
 use super::placeholders;
-
-/// Why a text is no rule.
-pub(super) struct Mistake {
-    pub(super) message: String,
-    pub(super) help: Option<String>,
-}
 
 fn mistake(message: impl Into<String>) -> Mistake {
     Mistake { message: message.into(), help: None }
@@ -60,6 +55,19 @@ pub(super) fn path(text: &str) -> Result<(), Mistake> {
 /// Whether a text is a path that can be hidden.
 pub(super) fn hidden(text: &str) -> Result<(), Mistake> {
     if text == placeholders::OTHER_PROCESSES { Ok(()) } else { path(text) }
+}
+
+/// Whether a text is an address with a port that a script may be let connect to.
+pub(super) fn endpoint(text: &str) -> Result<(), Mistake> {
+    Endpoint::parse(text).map(drop)
+}
+
+/// Whether a text is the path of a Unix socket.
+pub(super) fn unix_socket(text: &str) -> Result<(), Mistake> {
+    if text.starts_with('@') {
+        return Err(mistake("an abstract name is nobody's: whoever comes first has it (unix(7))"));
+    }
+    path(text)
 }
 
 /// Whether a text is a pattern of names of variables.

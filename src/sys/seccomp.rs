@@ -49,6 +49,22 @@ pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(as_int(fd)) })
 }
 
+/// Installs a further seccomp filter on the calling thread, without a listener: of two filters' answers
+/// the stricter one counts (seccomp(2)).
+///
+/// # Errors
+/// `EACCES` without `no_new_privs`, `EINVAL` for a program that the kernel does not accept.
+pub fn add_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let len =
+        u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let fprog = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // SAFETY: `fprog` points to `len` instructions that outlive the call; the kernel only reads.
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const fprog)
+    })
+    .map(drop)
+}
+
 /// One notification of a seccomp listener (`seccomp_unotify(2)`).
 #[derive(Clone, Copy, Debug)]
 pub struct Notification {

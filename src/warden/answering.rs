@@ -24,6 +24,7 @@ use super::argument::PathAt;
 use super::here::Here;
 use super::metadata::Unopened;
 use super::names::Use;
+use super::network::Judged;
 use super::observe::{Observer, Shared, locked, outcome};
 use super::place::Place;
 use super::processes::Execution;
@@ -45,7 +46,7 @@ pub struct Answering<'a, 'g> {
     pub grants: &'g Grants,
     /// Takes notes.
     pub observer: &'a Shared<'g>,
-    /// Opens that wait.
+    /// Calls that wait.
     pub waits: &'a Waits,
     /// Held for reading as long as something is done that is not noted yet.
     pub busy: &'a RwLock<()>,
@@ -123,7 +124,7 @@ impl<'a, 'g> Answering<'a, 'g> {
         }
     }
 
-    /// Finds a thread for an open that has to wait.
+    /// Finds a thread for a call that has to wait.
     fn wait<'scope>(self, scope: &'scope Scope<'scope, '_>, waiting: Waiting)
     where
         'a: 'scope,
@@ -132,7 +133,7 @@ impl<'a, 'g> Answering<'a, 'g> {
         let call = waiting.call;
         let begun = self.waits.begin(waiting);
         let open = move || {
-            self.waits.open(begun, |call, uses| locked(self.observer).note_late(call, uses));
+            self.waits.run(begun, |call, uses| locked(self.observer).note_late(call, uses));
         };
         if new_thread().spawn_scoped(scope, open).is_err() {
             self.waits.cannot(&call);
@@ -201,7 +202,12 @@ impl<'a, 'g> Thread<'a, 'g> {
                 open::Opened::Later(waiting) => Some(waiting),
             };
         }
-        let answer = self.answer(call, process)?;
+        let judged = self.observer().network.call(call, process, &self.procfs);
+        let answer = match judged {
+            Some(Judged::Later(waiting)) => return Some(waiting),
+            Some(Judged::Now(answer)) => answer,
+            None => self.answer(call, process)?,
+        };
         self.give(call, answer).ok();
         None
     }
@@ -289,7 +295,7 @@ impl<'a, 'g> Thread<'a, 'g> {
                 self.observer().exits(call, process);
                 Answer::Continue
             }
-            _ => self.observer().network.call(call, process).unwrap_or(Answer::Continue),
+            _ => Answer::Continue,
         })
     }
 

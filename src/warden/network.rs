@@ -1,103 +1,122 @@
 //! What a script tries to reach over a network or through a socket.
 //!
-//! A script gets no socket of a network, and none that could reach a daemon. So that the record can
-//! say where to it wanted, it gets a stand-in: a Unix socket that is connected to nothing. Every call
-//! by which a socket gets a peer, or sends to one, comes to the warden, and is carried out for a
-//! connected pair (socketpair(2)) alone. On a stand-in it is refused, but for one that only names a
-//! name server: the question that follows has the host's name in it.
+//! Where no rule gives it any, a script gets no socket of a network, and none that could reach a daemon.
+//! So that the record can say where to it wanted, it gets a stand-in: a Unix socket that is connected to
+//! nothing. Every call by which a socket gets a peer, or sends to one, comes to the warden, and is carried
+//! out for a connected pair (socketpair(2)) alone. On a stand-in it is refused, but for one that only
+//! names a name server: the question that follows has the host's name in it.
+//!
+//! Where a rule gives something, sockets of that kind are real, and the warden makes those calls itself:
+//! see [`super::socket`]. What is sent without an address goes to where a socket is connected, and is the
+//! kernel's to carry out.
+//!
+//! Under a permissive policy sockets are real, and the calls are only noted.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socket};
 use nix::sys::stat::fstat;
 
+use super::address::{Address, DOMAIN, Message, header_at};
 use super::argument;
+use super::found::path_only;
+use super::place::Place;
+use super::procfs::Procfs;
+use super::socket::{self as real, Peer, Socket, Work};
+use super::waiting::{self, Waiting};
 use crate::access::Outcome;
 use crate::network::Attempt;
 use crate::policy::Grants;
-use crate::sys::{Answer, Notification};
+use crate::sys::{self, Answer, Notification};
 
 /// So many different attempts are kept.
 const KEPT: usize = 1000;
-/// More stand-ins than a script has open at a time are not remembered.
-const STAND_INS: usize = 10_000;
-/// The port of name servers (services(5), "domain").
-const DOMAIN: u16 = 53;
-/// The longest address that a socket call takes (`sizeof(struct sockaddr_storage)`).
-const ADDRESS: usize = 128;
-/// As much of a message as holds a host name (RFC 1035, 2.3.4 and 4.1.1).
-const QUESTION: usize = 12 + 255;
+/// More sockets than a script has open at a time are not remembered.
+const REMEMBERED: usize = 10_000;
+/// So much is sent by one call: no datagram is longer, and of a stream the caller sends the rest.
+const MOST: usize = 65_536;
 
 /// The attempts of one script.
 #[derive(Debug)]
-pub struct Network {
-    /// Whether nothing is refused.
-    is_permissive: bool,
+pub struct Network<'g> {
+    grants: &'g Grants,
     attempts: Vec<Attempt>,
-    /// By inode number.
-    stand_ins: HashMap<u64, StandIn>,
+    /// By inode number: stand-ins, or under a permissive policy all sockets.
+    known: HashMap<u64, Known>,
+}
+
+/// A socket that was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    family: i32,
+    kind: i32,
 }
 
 #[derive(Clone, Debug)]
-struct StandIn {
-    family: i32,
-    kind: i32,
+struct Known {
+    kind: Kind,
     /// The name server that it was connected to.
     server: Option<Address>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Address {
-    text: Option<String>,
-    port: Option<u16>,
+/// What becomes of a call.
+#[derive(Debug)]
+pub enum Judged {
+    /// It is decided.
+    Now(Answer),
+    /// It waits.
+    Later(Box<Waiting>),
 }
 
-/// A message that is to be sent: to whom, and where it begins.
-struct Message {
-    to: Option<Address>,
-    text: u64,
-    length: u64,
+/// What was tried at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    Reach,
+    Listen,
 }
 
 fn low(call: &Notification, index: usize) -> i32 {
     argument::descriptor(call.arguments[index])
 }
 
-impl Network {
+impl<'g> Network<'g> {
     /// None yet, of a script with these grants.
     #[must_use]
-    pub fn new(grants: &Grants) -> Self {
-        let is_permissive = grants.is_permissive();
-        Self { is_permissive, attempts: Vec::new(), stand_ins: HashMap::new() }
+    pub fn new(grants: &'g Grants) -> Self {
+        Self { grants, attempts: Vec::new(), known: HashMap::new() }
     }
 
-    /// Judges and notes a call on a socket; none if it is not such a call.
-    pub fn call(&mut self, call: &Notification, process: u32) -> Option<Answer> {
-        if self.is_permissive {
-            return self.watch(call, process);
-        }
-        let answer = match call.number {
-            libc::SYS_socket => return Some(self.socket(call, process)),
-            libc::SYS_connect | libc::SYS_bind => self.connect(call, process),
-            libc::SYS_setsockopt => {
-                Ok(if self.stand_in(call).is_some() { Answer::Done } else { Answer::Continue })
+    /// Judges, notes and makes a call on a socket; none if it is not such a call.
+    pub fn call(&mut self, call: &Notification, process: u32, procfs: &Procfs) -> Option<Judged> {
+        let now = |answer| Ok(Judged::Now(answer));
+        let judged = match call.number {
+            libc::SYS_socket
+            | libc::SYS_setsockopt
+            | libc::SYS_connect
+            | libc::SYS_bind
+            | libc::SYS_sendto
+            | libc::SYS_sendmsg
+            | libc::SYS_sendmmsg
+                if self.grants.is_permissive() =>
+            {
+                now(self.watch(call, process))
             }
-            libc::SYS_sendto => {
-                let message = Message::of_sendto(call);
-                message.map(|message| self.send(call, process, &[message]))
-            }
-            libc::SYS_sendmsg => Message::of_header(call, call.arguments[1])
-                .map(|message| self.send(call, process, &[message])),
-            libc::SYS_sendmmsg => {
-                Message::all_of(call).map(|messages| self.send(call, process, &messages))
+            libc::SYS_socket => now(self.socket(call, process)),
+            libc::SYS_connect => self.connect(call, process, procfs),
+            libc::SYS_bind => self.bind(call, process).map(Judged::Now),
+            libc::SYS_setsockopt => now(self.set_option(call)),
+            libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg => {
+                Message::all(call).and_then(|messages| self.send(call, process, &messages))
             }
             _ => return None,
         };
-        Some(answer.unwrap_or_else(Answer::Fail))
+        Some(judged.unwrap_or_else(|errno| Judged::Now(Answer::Fail(errno))))
     }
 
     /// All attempts.
@@ -106,147 +125,408 @@ impl Network {
         &self.attempts
     }
 
-    /// Lets a call pass, and notes where it goes: what another thread makes of its arguments meanwhile
-    /// is as much allowed.
-    fn watch(&mut self, call: &Notification, process: u32) -> Option<Answer> {
-        match call.number {
-            libc::SYS_socket => return Some(self.watched_socket(call, process)),
-            libc::SYS_connect | libc::SYS_bind => {
-                let read = Address::read(call, call.arguments[1], call.arguments[2]);
-                let Ok((_, to)) = read else { return Some(Answer::Continue) };
-                let Some(socket) = self.stand_in(call) else { return Some(Answer::Continue) };
-                let names_server = call.number == libc::SYS_connect && to.port == Some(DOMAIN);
-                socket.server = names_server.then(|| to.clone());
-                let socket = socket.clone();
-                if to.text.is_some() && !names_server {
-                    self.refuse(&socket, to, None, process);
+    fn socket(&mut self, call: &Notification, process: u32) -> Answer {
+        let (family, kind) = (low(call, 0), low(call, 1));
+        let flags = SockFlag::from_bits_truncate(kind);
+        let asked = Kind { family, kind: kind & 0xf };
+        let is_ip = [libc::AF_INET, libc::AF_INET6].contains(&family);
+        let is_stream = [libc::SOCK_STREAM, libc::SOCK_SEQPACKET].contains(&asked.kind);
+        let is_given = (is_ip && !self.grants.connect.is_empty())
+            || (family == libc::AF_UNIX && is_stream && !self.grants.unix.is_empty());
+        if is_given {
+            // Of other protocols there is nothing to judge by: programs do without.
+            return match real::new(call) {
+                Some(Ok(file)) => Answer::Descriptor(file, flags.contains(SockFlag::SOCK_CLOEXEC)),
+                Some(Err(errno)) => Answer::Fail(errno),
+                None => Answer::Fail(Errno::EPROTONOSUPPORT),
+            };
+        }
+        let has_addresses = is_ip || family == libc::AF_UNIX;
+        let has_addresses = has_addresses && (is_stream || asked.kind == libc::SOCK_DGRAM);
+        if has_addresses && let Ok((socket, inode)) = new_stand_in(flags) {
+            self.remember(inode, asked);
+            return Answer::Descriptor(socket, flags.contains(SockFlag::SOCK_CLOEXEC));
+        }
+        self.note(asked, Tried::Reach, Address::default(), None, process, Outcome::Denied);
+        Answer::Fail(Errno::EACCES)
+    }
+
+    fn remember(&mut self, inode: u64, kind: Kind) {
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        self.known.insert(inode, Known { kind, server: None });
+    }
+
+    /// What is known of the socket that the call's first argument is.
+    fn known(&mut self, call: &Notification) -> Option<&mut Known> {
+        let link = fs::read_link(format!("/proc/{}/fd/{}", call.pid, low(call, 0))).ok()?;
+        let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        self.known.get_mut(&inode.parse().ok()?)
+    }
+
+    /// Whether a rule lets a script reach this.
+    fn covers(&self, to: &Address) -> bool {
+        to.ip.is_some_and(|to| self.grants.connect.iter().any(|rule| rule.covers(to)))
+    }
+
+    fn connect(
+        &mut self,
+        call: &Notification,
+        process: u32,
+        procfs: &Procfs,
+    ) -> Result<Judged, Errno> {
+        let to = Address::read(call, call.arguments[1], call.arguments[2])?;
+        if let Some(stand_in) = self.known(call) {
+            // A datagram socket that is connected has not sent anything (connect(2)).
+            if stand_in.kind.kind == libc::SOCK_DGRAM {
+                if to.family == libc::AF_UNSPEC {
+                    stand_in.server = None;
+                    return Ok(Judged::Now(Answer::Done));
+                }
+                if to.port == Some(DOMAIN) {
+                    stand_in.server = Some(to);
+                    return Ok(Judged::Now(Answer::Done));
                 }
             }
-            libc::SYS_sendto => {
-                let messages = Message::of_sendto(call).into_iter().collect();
-                self.watch_messages(call, process, messages);
+            let kind = stand_in.kind;
+            return Ok(self.refuse(kind, Tried::Reach, to, process));
+        }
+        if !self.grants.gives_sockets() {
+            return Err(Errno::EPERM);
+        }
+        // What it is, the kernel says: between the look above and this one it can have become another.
+        let socket = Socket::of(call)?;
+        let kind = Kind { family: socket.family, kind: socket.kind };
+        let peer = match to.family {
+            libc::AF_UNSPEC if socket.is_ip() => Peer::Nobody,
+            libc::AF_INET | libc::AF_INET6 if socket.is_ip() => {
+                // To sort addresses a resolver asks for a route in this way. Nobody is told, and nothing
+                // is connected: what is sent then would be.
+                if to.port == Some(0) && socket.kind == libc::SOCK_DGRAM {
+                    return Err(Errno::ENETUNREACH);
+                }
+                let Some(ip) = to.ip.filter(|_| self.covers(&to)) else {
+                    return Ok(self.refuse(kind, Tried::Reach, to, process));
+                };
+                self.note(kind, Tried::Reach, to, None, process, Outcome::Allowed);
+                Peer::Ip(ip)
             }
-            libc::SYS_sendmsg => {
-                let messages = Message::of_header(call, call.arguments[1]).into_iter().collect();
-                self.watch_messages(call, process, messages);
+            libc::AF_UNIX if socket.family == libc::AF_UNIX => {
+                match self.unix_peer(call, to, procfs)? {
+                    Ok((to, file)) => {
+                        self.note(kind, Tried::Reach, to, None, process, Outcome::Allowed);
+                        Peer::Unix(file)
+                    }
+                    Err(to) => return Ok(self.refuse(kind, Tried::Reach, to, process)),
+                }
             }
-            libc::SYS_sendmmsg => {
-                self.watch_messages(call, process, Message::all_of(call).unwrap_or_default());
+            _ => return Err(Errno::EINVAL),
+        };
+        let waits = socket.waits();
+        Self::make(call, Work::Connect(socket, peer), waits)
+    }
+
+    /// The socket at a path, opened, if a rule names it; else where the path leads.
+    fn unix_peer(
+        &self,
+        call: &Notification,
+        to: Address,
+        procfs: &Procfs,
+    ) -> Result<Result<(Address, OwnedFd), Address>, Errno> {
+        let Some(path) = to.path.clone() else { return Ok(Err(to)) };
+        if path.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        let found = Place::for_caller(call.pid, path, procfs)?.open(procfs, path_only(), 0)?;
+        let text = Some(String::from_utf8_lossy(&found.path).into_owned());
+        let to = Address { text, ..to };
+        let path = Path::new(OsStr::from_bytes(&found.path));
+        let is_given = self.grants.unix.iter().any(|given| given == path);
+        Ok(if is_given { Ok((to, found.file)) } else { Err(to) })
+    }
+
+    /// Makes a call now, or leaves it to a thread that can wait.
+    fn make(call: &Notification, work: Work, waits: bool) -> Result<Judged, Errno> {
+        if waits {
+            let work = waiting::Work::Socket(work);
+            return Ok(Judged::Later(Box::new(Waiting { call: *call, work })));
+        }
+        work.perform().map(Judged::Now)
+    }
+
+    /// Nothing listens, and so no address is given but the one that a socket of datagrams needs to be
+    /// sent from.
+    fn bind(&mut self, call: &Notification, process: u32) -> Result<Answer, Errno> {
+        let to = Address::read(call, call.arguments[1], call.arguments[2])?;
+        let stand_in = self.known(call).map(|stand_in| stand_in.kind);
+        let kind = match stand_in {
+            Some(kind) => kind,
+            None if !self.grants.gives_sockets() => return Err(Errno::EPERM),
+            None => {
+                let socket = Socket::of(call)?;
+                let chosen = to.ip.filter(|ip| ip.port() == 0 && ip.ip().is_unspecified());
+                if let Some(address) = chosen
+                    && socket.is_ip()
+                    && socket.kind == libc::SOCK_DGRAM
+                {
+                    return socket.bind_anywhere(address).map(|()| Answer::Done);
+                }
+                Kind { family: socket.family, kind: socket.kind }
+            }
+        };
+        self.note(kind, Tried::Listen, to, None, process, Outcome::Denied);
+        Err(Errno::EACCES)
+    }
+
+    /// A stand-in takes every option. A socket over IP takes those that have nothing to do with where it
+    /// sends: by others packets take another way (`IP_OPTIONS`) or a connection is made with the first
+    /// data (`TCP_FASTOPEN_CONNECT`).
+    fn set_option(&mut self, call: &Notification) -> Answer {
+        if self.known(call).is_some() {
+            return Answer::Done;
+        }
+        let is_harmless = OPTIONS.contains(&(low(call, 1), low(call, 2)));
+        if self.grants.connect.is_empty() || is_harmless {
+            Answer::Continue
+        } else {
+            Answer::Fail(Errno::ENOPROTOOPT)
+        }
+    }
+
+    fn send(
+        &mut self,
+        call: &Notification,
+        process: u32,
+        messages: &[Message],
+    ) -> Result<Judged, Errno> {
+        if let Some(stand_in) = self.known(call).cloned() {
+            for message in messages {
+                let to = message.to.clone().or_else(|| stand_in.server.clone());
+                let to = to.ok_or(Errno::ENOTCONN)?;
+                let host = (to.port == Some(DOMAIN)).then(|| message.host(call)).flatten();
+                self.note(stand_in.kind, Tried::Reach, to, host, process, Outcome::Denied);
+            }
+            // As if nobody listened there: a resolver gives up at once.
+            return Err(Errno::ECONNREFUSED);
+        }
+        let is_addressed = messages.iter().any(|message| message.to.is_some());
+        if self.grants.connect.is_empty() {
+            // A pair's own end, or a Unix socket that is connected; what it is sent to is not for it to
+            // choose (unix(7)).
+            return if is_addressed && call.number == libc::SYS_sendto {
+                Err(Errno::EPERM)
+            } else {
+                Ok(Judged::Now(Answer::Continue))
+            };
+        }
+        let socket = Socket::of(call)?;
+        if call.number == libc::SYS_sendto && !is_addressed {
+            // That there is no address stands in a register: no thread can add one.
+            self.note_question(call, process, &socket, &messages[0]);
+            return Ok(Judged::Now(Answer::Continue));
+        }
+        self.send_here(call, process, socket, messages)
+    }
+
+    /// Sends messages whose addresses are in memory, or could be put there.
+    fn send_here(
+        &mut self,
+        call: &Notification,
+        process: u32,
+        socket: Socket,
+        messages: &[Message],
+    ) -> Result<Judged, Errno> {
+        let flags = low(call, if call.number == libc::SYS_sendmsg { 2 } else { 3 });
+        if flags & libc::MSG_FASTOPEN != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let flags = MsgFlags::from_bits_retain(flags);
+        let at_once = flags | MsgFlags::MSG_DONTWAIT;
+        let mut sent = 0;
+        for message in messages {
+            let result = self.prepare(call, process, &socket, message).and_then(|(to, bytes)| {
+                let result = socket.send(to, &bytes, at_once);
+                result.map_err(|errno| (errno, Some((to, bytes))))
+            });
+            match result {
+                Ok(length) if call.number == libc::SYS_sendmmsg => {
+                    // Its length is behind its header (sendmmsg(2)).
+                    let at = header_at(call, sent)? + size_of::<libc::msghdr>() as u64;
+                    let length = u32::try_from(length).unwrap_or(u32::MAX);
+                    sys::write_memory(call.pid, at, &length.to_ne_bytes())?;
+                    sent += 1;
+                }
+                Ok(length) => {
+                    let length = i32::try_from(length).unwrap_or(i32::MAX);
+                    return Ok(Judged::Now(Answer::Number(length)));
+                }
+                Err(_) if sent > 0 => break,
+                Err((Errno::EAGAIN, Some((to, bytes))))
+                    if socket.waits()
+                        && !flags.contains(MsgFlags::MSG_DONTWAIT)
+                        && call.number != libc::SYS_sendmmsg =>
+                {
+                    return Self::make(call, Work::Send(socket, to, bytes, flags), true);
+                }
+                Err((errno, _)) => return Err(errno),
+            }
+        }
+        Ok(Judged::Now(Answer::Number(i32::try_from(sent).unwrap_or(i32::MAX))))
+    }
+
+    /// Judges a message, and copies it.
+    fn prepare(
+        &mut self,
+        call: &Notification,
+        process: u32,
+        socket: &Socket,
+        message: &Message,
+    ) -> Result<Prepared, (Errno, Option<Prepared>)> {
+        let failed = |errno| (errno, None);
+        let kind = Kind { family: socket.family, kind: socket.kind };
+        if message.has_control {
+            return Err(failed(Errno::EPERM));
+        }
+        let to = match &message.to {
+            None => {
+                self.note_question(call, process, socket, message);
+                None
+            }
+            Some(_) if !socket.is_ip() || socket.kind != libc::SOCK_DGRAM => {
+                return Err(failed(Errno::EISCONN));
+            }
+            Some(to) => {
+                let host = (to.port == Some(DOMAIN)).then(|| message.host(call)).flatten();
+                let ip = to.ip.ok_or_else(|| failed(Errno::EAFNOSUPPORT))?;
+                let is_given = self.covers(to);
+                let outcome = if is_given { Outcome::Allowed } else { Outcome::Denied };
+                self.note(kind, Tried::Reach, to.clone(), host, process, outcome);
+                if !is_given {
+                    return Err(failed(Errno::EACCES));
+                }
+                Some(ip)
+            }
+        };
+        Ok((to, message.content(call, MOST).map_err(failed)?))
+    }
+
+    /// Notes which host name a name server is asked for.
+    fn note_question(
+        &mut self,
+        call: &Notification,
+        process: u32,
+        socket: &Socket,
+        message: &Message,
+    ) {
+        if !socket.is_ip() || socket.kind != libc::SOCK_DGRAM {
+            return;
+        }
+        let server = socket.peer().filter(|peer| peer.port() == DOMAIN);
+        if let Some(server) = server
+            && let Some(host) = message.host(call)
+        {
+            let (text, port) = (Some(server.ip().to_string()), Some(DOMAIN));
+            let to = Address { text, port, ip: Some(server), ..Address::default() };
+            let kind = Kind { family: socket.family, kind: socket.kind };
+            self.note(kind, Tried::Reach, to, Some(host), process, Outcome::Allowed);
+        }
+    }
+
+    /// Lets a call pass, and notes where it goes: what another thread makes of its arguments meanwhile
+    /// is as much allowed.
+    fn watch(&mut self, call: &Notification, process: u32) -> Answer {
+        match call.number {
+            libc::SYS_socket => return self.watched_socket(call, process),
+            libc::SYS_connect | libc::SYS_bind => {
+                let read = Address::read(call, call.arguments[1], call.arguments[2]);
+                let Ok(to) = read else { return Answer::Continue };
+                let Some(socket) = self.known(call) else { return Answer::Continue };
+                let connects = call.number == libc::SYS_connect;
+                let is_datagram = socket.kind.kind == libc::SOCK_DGRAM;
+                let names_server = connects && is_datagram && to.port == Some(DOMAIN);
+                socket.server = names_server.then(|| to.clone());
+                let kind = socket.kind;
+                let tried = if connects { Tried::Reach } else { Tried::Listen };
+                if to.text.is_some() && !names_server {
+                    self.note_watched(kind, tried, to, None, process);
+                }
             }
             libc::SYS_setsockopt => {}
-            _ => return None,
+            _ => {
+                let Some(socket) = self.known(call).cloned() else { return Answer::Continue };
+                for message in Message::all(call).unwrap_or_default() {
+                    let to = message.to.clone().or_else(|| socket.server.clone());
+                    let Some(to) = to else { continue };
+                    let host = (to.port == Some(DOMAIN)).then(|| message.host(call)).flatten();
+                    self.note_watched(socket.kind, Tried::Reach, to, host, process);
+                }
+            }
         }
-        Some(Answer::Continue)
+        Answer::Continue
     }
 
     /// Makes a socket, to know it again.
     fn watched_socket(&mut self, call: &Notification, process: u32) -> Answer {
         let (family, kind) = (low(call, 0), low(call, 1));
         let flags = SockFlag::from_bits_truncate(kind);
-        let socket = StandIn { family, kind: kind & 0xf, server: None };
-        match new_socket(call) {
-            Some(Ok((file, inode))) => {
-                self.remember(inode, socket);
-                Answer::Descriptor(file, flags.contains(SockFlag::SOCK_CLOEXEC))
+        let asked = Kind { family, kind: kind & 0xf };
+        let made = real::new(call)
+            .map(|made| made.and_then(|socket| fstat(&socket).map(|stat| (socket, stat.st_ino))));
+        match made {
+            Some(Ok((socket, inode))) => {
+                self.remember(inode, asked);
+                Answer::Descriptor(socket, flags.contains(SockFlag::SOCK_CLOEXEC))
             }
             Some(Err(errno)) => Answer::Fail(errno),
             None => {
-                self.refuse(&socket, Address::default(), None, process);
+                self.note_watched(asked, Tried::Reach, Address::default(), None, process);
                 Answer::Continue
             }
         }
     }
 
-    fn watch_messages(&mut self, call: &Notification, process: u32, messages: Vec<Message>) {
-        let Some(socket) = self.stand_in(call).cloned() else { return };
-        for message in messages {
-            let Some(to) = message.to.clone().or_else(|| socket.server.clone()) else { continue };
-            let host = (to.port == Some(DOMAIN)).then(|| message.host(call)).flatten();
-            self.refuse(&socket, to, host, process);
-        }
-    }
-
-    fn remember(&mut self, inode: u64, socket: StandIn) {
-        if self.stand_ins.len() >= STAND_INS {
-            self.stand_ins.clear();
-        }
-        self.stand_ins.insert(inode, socket);
-    }
-
-    fn socket(&mut self, call: &Notification, process: u32) -> Answer {
-        let (family, kind) = (low(call, 0), low(call, 1));
-        let flags = SockFlag::from_bits_truncate(kind);
-        let kind = kind & 0xf;
-        let has_addresses = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX].contains(&family)
-            && [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET].contains(&kind);
-        let stand_in = StandIn { family, kind, server: None };
-        if has_addresses && let Ok((socket, inode)) = new_stand_in(flags) {
-            self.remember(inode, stand_in);
-            return Answer::Descriptor(socket, flags.contains(SockFlag::SOCK_CLOEXEC));
-        }
-        self.refuse(&stand_in, Address::default(), None, process);
-        Answer::Fail(Errno::EACCES)
-    }
-
-    /// The stand-in that the call's first argument is.
-    fn stand_in(&mut self, call: &Notification) -> Option<&mut StandIn> {
-        let link = fs::read_link(format!("/proc/{}/fd/{}", call.pid, low(call, 0))).ok()?;
-        let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-        self.stand_ins.get_mut(&inode.parse().ok()?)
-    }
-
-    fn connect(&mut self, call: &Notification, process: u32) -> Result<Answer, Errno> {
-        let (family, address) = Address::read(call, call.arguments[1], call.arguments[2])?;
-        let Some(stand_in) = self.stand_in(call) else {
-            return Ok(Answer::Fail(Errno::EPERM));
+    fn note_watched(
+        &mut self,
+        kind: Kind,
+        tried: Tried,
+        to: Address,
+        host: Option<String>,
+        process: u32,
+    ) {
+        let path = to.text.as_deref().filter(|_| to.path.is_some()).map(Path::new);
+        let is_given = match path {
+            Some(path) => self.grants.unix.iter().any(|given| given == path),
+            None => self.covers(&to),
         };
-        let connects = call.number == libc::SYS_connect;
-        // A datagram socket that is connected has not sent anything (connect(2)).
-        if connects && stand_in.kind == libc::SOCK_DGRAM {
-            if family == libc::AF_UNSPEC {
-                stand_in.server = None;
-                return Ok(Answer::Done);
-            }
-            if address.port == Some(DOMAIN) {
-                stand_in.server = Some(address);
-                return Ok(Answer::Done);
-            }
-        }
-        let stand_in = stand_in.clone();
-        self.refuse(&stand_in, address, None, process);
-        Ok(Answer::Fail(Errno::EACCES))
+        let is_given = is_given && tried == Tried::Reach;
+        let outcome = if is_given { Outcome::Allowed } else { Outcome::Denied };
+        self.note(kind, tried, to, host, process, outcome);
     }
 
-    fn send(&mut self, call: &Notification, process: u32, messages: &[Message]) -> Answer {
-        let Some(stand_in) = self.stand_in(call).cloned() else {
-            // A pair's own end; what it is sent to is not for it to choose (unix(7)).
-            let is_addressed = messages.iter().any(|message| message.to.is_some());
-            return if is_addressed && call.number == libc::SYS_sendto {
-                Answer::Fail(Errno::EPERM)
-            } else {
-                Answer::Continue
-            };
-        };
-        for message in messages {
-            let Some(to) = message.to.clone().or_else(|| stand_in.server.clone()) else {
-                return Answer::Fail(Errno::ENOTCONN);
-            };
-            let host = (to.port == Some(DOMAIN)).then(|| message.host(call)).flatten();
-            self.refuse(&stand_in, to, host, process);
-        }
-        // As if nobody listened there: a resolver gives up at once.
-        Answer::Fail(Errno::ECONNREFUSED)
+    fn refuse(&mut self, kind: Kind, tried: Tried, to: Address, process: u32) -> Judged {
+        self.note(kind, tried, to, None, process, Outcome::Denied);
+        Judged::Now(Answer::Fail(Errno::EACCES))
     }
 
-    /// Notes an attempt that is refused, or counts it.
-    fn refuse(&mut self, socket: &StandIn, to: Address, host: Option<String>, process: u32) {
+    /// Notes an attempt, or counts it.
+    fn note(
+        &mut self,
+        socket: Kind,
+        tried: Tried,
+        to: Address,
+        host: Option<String>,
+        process: u32,
+        outcome: Outcome,
+    ) {
         let attempt = Attempt {
             family: family_name(socket.family),
             kind: kind_name(socket.kind),
             address: to.text,
             port: to.port,
             host,
-            outcome: Outcome::Denied,
+            listens: tried == Tried::Listen,
+            outcome,
             count: 1,
             process,
         };
@@ -262,129 +542,42 @@ impl Network {
     }
 }
 
-/// The socket that a call asks for, and its inode number; none if it is of another kind than most
-/// programs have.
-fn new_socket(call: &Notification) -> Option<Result<(OwnedFd, u64), Errno>> {
-    let family = match low(call, 0) {
-        libc::AF_INET => AddressFamily::Inet,
-        libc::AF_INET6 => AddressFamily::Inet6,
-        libc::AF_UNIX => AddressFamily::Unix,
-        _ => return None,
-    };
-    let flags = SockFlag::from_bits_truncate(low(call, 1)) | SockFlag::SOCK_CLOEXEC;
-    let (kind, usual) = match low(call, 1) & 0xf {
-        libc::SOCK_STREAM => (SockType::Stream, libc::IPPROTO_TCP),
-        libc::SOCK_DGRAM => (SockType::Datagram, libc::IPPROTO_UDP),
-        libc::SOCK_SEQPACKET => (SockType::SeqPacket, 0),
-        _ => return None,
-    };
-    if ![0, usual].contains(&low(call, 2)) {
-        return None;
-    }
-    let inode = |socket: OwnedFd| fstat(&socket).map(|stat| (socket, stat.st_ino));
-    Some(socket(family, kind, flags, None).and_then(inode))
-}
+/// A message's address and its content.
+type Prepared = (Option<std::net::SocketAddr>, Vec<u8>);
+
+/// Options that a socket over IP takes: level and name (socket(7), tcp(7), ip(7), ipv6(7)).
+const OPTIONS: &[(i32, i32)] = &[
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+    (libc::SOL_SOCKET, libc::SO_LINGER),
+    (libc::SOL_SOCKET, libc::SO_PRIORITY),
+    (libc::SOL_SOCKET, libc::SO_RCVBUF),
+    (libc::SOL_SOCKET, libc::SO_RCVLOWAT),
+    (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
+    (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+    (libc::SOL_SOCKET, libc::SO_SNDBUF),
+    (libc::SOL_SOCKET, libc::SO_SNDTIMEO),
+    (libc::SOL_SOCKET, libc::SO_TIMESTAMP),
+    (libc::IPPROTO_TCP, libc::TCP_CORK),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_TCP, libc::TCP_QUICKACK),
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+    (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
+    (libc::IPPROTO_IP, libc::IP_RECVERR),
+    (libc::IPPROTO_IP, libc::IP_TOS),
+    (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+    (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+];
 
 fn new_stand_in(flags: SockFlag) -> Result<(OwnedFd, u64), Errno> {
     let flags = flags | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     let inode = fstat(&socket)?.st_ino;
     Ok((socket, inode))
-}
-
-impl Address {
-    /// An address in memory, and its family (`sockaddr`(3type)).
-    fn read(call: &Notification, at: u64, length: u64) -> Result<(i32, Self), Errno> {
-        let length = usize::try_from(length & 0xffff_ffff).unwrap_or(usize::MAX);
-        if !(2..=ADDRESS).contains(&length) {
-            return Err(Errno::EINVAL);
-        }
-        let mut bytes = [0; ADDRESS];
-        argument::bytes(call.pid, at, &mut bytes[..length])?;
-        let family = i32::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
-        let port = Some(u16::from_be_bytes([bytes[2], bytes[3]]));
-        let text = match family {
-            libc::AF_INET => {
-                let octets: [u8; 4] = bytes[4..8].try_into().unwrap_or_default();
-                Some(Ipv4Addr::from(octets).to_string())
-            }
-            libc::AF_INET6 => {
-                let octets: [u8; 16] = bytes[8..24].try_into().unwrap_or_default();
-                Some(Ipv6Addr::from(octets).to_string())
-            }
-            libc::AF_UNIX => {
-                let path = &bytes[2..length];
-                // An abstract name begins with a NUL byte, and is written with an @ (unix(7)).
-                let (prefix, path) = match path.strip_prefix(b"\0") {
-                    Some(name) => ("@", name),
-                    None => ("", path.split(|byte| *byte == 0).next().unwrap_or_default()),
-                };
-                let text = format!("{prefix}{}", String::from_utf8_lossy(path));
-                return Ok((family, Self { text: Some(text), port: None }));
-            }
-            _ => return Ok((family, Self::default())),
-        };
-        Ok((family, Self { text, port }))
-    }
-}
-
-impl Message {
-    fn of_sendto(call: &Notification) -> Result<Self, Errno> {
-        let [_, text, length, _, at, size] = call.arguments;
-        let to = if at == 0 { None } else { Some(Address::read(call, at, size)?.1) };
-        Ok(Self { to, text, length })
-    }
-
-    /// Of a `msghdr` in memory (sendmsg(2)); the text is where its first piece is.
-    fn of_header(call: &Notification, at: u64) -> Result<Self, Errno> {
-        let [name, size, pieces, count] = words(call, at)?;
-        let is_addressed = name != 0 && argument::descriptor(size) != 0;
-        let to = is_addressed.then(|| Address::read(call, name, size)).transpose()?;
-        let to = to.map(|(_, address)| address);
-        let [text, length] = if count == 0 { [0, 0] } else { words(call, pieces)? };
-        Ok(Self { to, text, length })
-    }
-
-    /// Of the first messages of an array of `mmsghdr` (sendmmsg(2)).
-    fn all_of(call: &Notification) -> Result<Vec<Self>, Errno> {
-        /// A resolver sends one for each version of IP.
-        const MOST: u64 = 4;
-        let size = size_of::<libc::mmsghdr>() as u64;
-        let count = (call.arguments[2] & 0xffff_ffff).min(MOST);
-        let at = |index: u64| call.arguments[1].checked_add(index * size).ok_or(Errno::EFAULT);
-        (0..count).map(|index| Self::of_header(call, at(index)?)).collect()
-    }
-
-    /// The host name that a name server is asked for (RFC 1035, 4.1.2).
-    fn host(&self, call: &Notification) -> Option<String> {
-        let length = usize::try_from(self.length).unwrap_or(usize::MAX).min(QUESTION);
-        let mut bytes = vec![0; length];
-        argument::bytes(call.pid, self.text, &mut bytes).ok()?;
-        host_in(&bytes)
-    }
-}
-
-/// The name in a question to a name server.
-fn host_in(message: &[u8]) -> Option<String> {
-    let mut rest = message.get(12..)?;
-    let mut labels = Vec::new();
-    loop {
-        let (length, behind) = rest.split_first()?;
-        if *length == 0 {
-            break;
-        }
-        let (label, behind) = behind.split_at_checked((*length).into())?;
-        labels.push(String::from_utf8_lossy(label).into_owned());
-        rest = behind;
-    }
-    (!labels.is_empty()).then(|| labels.join("."))
-}
-
-/// Numbers of 64 bits, one after the other.
-fn words<const COUNT: usize>(call: &Notification, at: u64) -> Result<[u64; COUNT], Errno> {
-    let mut bytes = [[0; 8]; COUNT];
-    argument::bytes(call.pid, at, bytes.as_flattened_mut())?;
-    Ok(bytes.map(u64::from_ne_bytes))
 }
 
 /// As a person calls this address family (`address_families`(7)).
@@ -410,38 +603,4 @@ fn kind_name(kind: i32) -> String {
         _ => return kind.to_string(),
     };
     name.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_question_has_a_host_name() {
-        let mut question = vec![0; 12];
-        question.extend_from_slice(b"\x05index\x06crates\x02io\0\0\x01\0\x01");
-        assert_eq!(host_in(&question).as_deref(), Some("index.crates.io"));
-        for length in 0..question.len() - 4 {
-            assert_eq!(host_in(&question[..length]), None);
-        }
-    }
-
-    #[test]
-    fn addresses_are_read() {
-        let read = |bytes: &[u8]| {
-            let pid = std::process::id();
-            let call = Notification { id: 0, pid, number: 0, arguments: [0; 6] };
-            let at = bytes.as_ptr().expose_provenance() as u64;
-            let address = Address::read(&call, at, bytes.len() as u64).map(|address| address.1);
-            address.map(|address| (address.text.unwrap_or_default(), address.port))
-        };
-        let family = |family: i32| u16::try_from(family).unwrap().to_ne_bytes();
-        let inet = [&family(libc::AF_INET)[..], &[1, 187, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]];
-        assert_eq!(read(&inet.concat()).unwrap(), ("192.0.2.1".to_owned(), Some(443)));
-        let path = [&family(libc::AF_UNIX)[..], b"/run/x\0y"].concat();
-        assert_eq!(read(&path).unwrap(), ("/run/x".to_owned(), None));
-        let name = [&family(libc::AF_UNIX)[..], b"\0bus"].concat();
-        assert_eq!(read(&name).unwrap(), ("@bus".to_owned(), None));
-        assert_eq!(read(&[1]), Err(Errno::EINVAL));
-    }
 }

@@ -32,7 +32,7 @@ pub struct Observer<'a> {
     hidden: Hidden<'a>,
     accesses: Accesses,
     /// See [`Network`].
-    pub network: Network,
+    pub network: Network<'a>,
     asked: Asked<'a>,
     /// See [`Processes`].
     pub processes: Processes,
@@ -178,7 +178,7 @@ impl<'a> Observer<'a> {
     /// The outcome of a use of what is hidden: by what is there, not by what the script was told.
     fn hidden_outcome(kind: Kind, path: &[u8]) -> Outcome {
         // To give a name, its directory has to be there.
-        let is_there = if kind.is_of_a_name() {
+        let is_there = if kind.is_of_a_name() && kind != Kind::Remove {
             let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
             found::is_there(&path[..slash.max(1)])
         } else {

@@ -16,7 +16,7 @@ use super::found::{self, Found};
 use super::names::{Use, umask_of};
 use super::place::Place;
 use super::procfs::Procfs;
-use super::waiting::Waiting;
+use super::waiting::{Open, Waiting, Work};
 use crate::access::Kind;
 use crate::sys::{self, Answer, Notification};
 
@@ -207,7 +207,8 @@ impl Request {
         let flags = (self.flags & !found::flags(done)) | found::flags(libc::O_CLOEXEC);
         let uses = self.uses(path, false, false);
         let close_on_exec = self.has(libc::O_CLOEXEC);
-        Opened::Later(Box::new(Waiting { call: *call, file, flags, close_on_exec, uses }))
+        let work = Work::Open(Open { file, flags, close_on_exec, uses });
+        Opened::Later(Box::new(Waiting { call: *call, work }))
     }
 
     /// With `O_PATH` nothing is opened but the name; the kernel does it, as such a descriptor cannot

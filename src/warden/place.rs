@@ -315,7 +315,9 @@ impl Place {
             let keep = flags & found::flags(libc::O_NOFOLLOW);
             let flags = path_only() | keep;
             let found = sys::open(self.directory(), &self.name, flags, 0, resolve);
-            self.admitted(procfs, Found::new(found?)?)?;
+            if let Ok(found) = found {
+                self.admitted(procfs, Found::new(found)?)?;
+            }
         }
         let file = sys::open(self.directory(), &self.name, flags, mode, resolve)?;
         self.admitted(procfs, Found::new(file)?)

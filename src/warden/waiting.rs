@@ -1,4 +1,5 @@
-//! Opens that have to wait: a fifo's, until somebody has opened its other end (fifo(7)).
+//! Calls that have to wait: the open of a fifo, until somebody has opened its other end (fifo(7)), and
+//! what a socket does.
 //!
 //! Each waits in a thread of its own, so that the warden goes on answering the others. The caller is
 //! woken by nothing but an answer or its death (seccomp(2), `WAIT_KILLABLE_RECV`), so that no call is
@@ -20,6 +21,7 @@ use nix::sys::signal::Signal;
 use super::argument;
 use super::found;
 use super::names::Use;
+use super::socket;
 use crate::sys::{self, Answer, Notification};
 
 /// How often callers that wait are looked at, in milliseconds.
@@ -27,11 +29,27 @@ const INTERVAL: u8 = 10;
 /// Ends the waiting of a thread of the warden's.
 pub const INTERRUPTION: Signal = Signal::SIGUSR1;
 
-/// An open that has to wait.
+/// A call that has to wait.
 #[derive(Debug)]
 pub struct Waiting {
     /// The call.
     pub call: Notification,
+    /// What it waits to do.
+    pub work: Work,
+}
+
+/// What a call waits to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Opens a fifo.
+    Open(Open),
+    /// Connects a socket, or sends by it.
+    Socket(socket::Work),
+}
+
+/// The open of a fifo.
+#[derive(Debug)]
+pub struct Open {
     /// The fifo. A reader's own end, which the other side may already see; a writer's, without access.
     pub file: OwnedFd,
     /// The flags to open it with, without `O_NONBLOCK`.
@@ -42,12 +60,25 @@ pub struct Waiting {
     pub uses: Vec<Use>,
 }
 
+impl Work {
+    /// Makes the call, and says what it returns.
+    fn perform(&self) -> Result<Answer, Errno> {
+        match self {
+            Self::Open(Open { file, flags, close_on_exec, .. }) => {
+                let name = found::own_name(file.as_raw_fd());
+                let opened = sys::open(AT_FDCWD.as_raw_fd(), &name, *flags, 0, 0)?;
+                Ok(Answer::Descriptor(opened, *close_on_exec))
+            }
+            Self::Socket(work) => work.perform(),
+        }
+    }
+}
+
 /// A wait that a thread has to be found for.
 #[derive(Debug)]
 pub struct Begun {
     wait: Arc<Wait>,
-    file: OwnedFd,
-    flags: u64,
+    work: Work,
 }
 
 /// All that wait.
@@ -102,20 +133,27 @@ impl Waits {
 
     /// Notes a wait, before there is a thread for it.
     pub fn begin(&self, waiting: Waiting) -> Begun {
-        let Waiting { call, file, flags, close_on_exec, uses } = waiting;
-        let reads = flags & found::flags(libc::O_WRONLY) == 0;
+        let Waiting { call, mut work } = waiting;
+        let (end, close_on_exec, uses) = match &mut work {
+            Work::Open(Open { file, flags, close_on_exec, uses }) => {
+                let reads = *flags & found::flags(libc::O_WRONLY) == 0;
+                let end = if reads { file.try_clone().ok() } else { None };
+                (end, *close_on_exec, std::mem::take(uses))
+            }
+            Work::Socket(_) => (None, false, Vec::new()),
+        };
         let wait = Arc::new(Wait {
             call,
             thread: OnceLock::new(),
             given_up: AtomicBool::new(false),
             opened: AtomicBool::new(false),
-            end: Mutex::new(if reads { file.try_clone().ok() } else { None }),
+            end: Mutex::new(end),
             close_on_exec,
             uses,
         });
         self.all().push(Arc::clone(&wait));
         self.begun.write(1).ok();
-        Begun { wait, file, flags }
+        Begun { wait, work }
     }
 
     /// There is no thread for a wait.
@@ -124,19 +162,18 @@ impl Waits {
         self.fail(call, Errno::EAGAIN);
     }
 
-    /// Opens in the calling thread, which is there for nothing else. `note` gets what was done, if it
-    /// was.
-    pub fn open(&self, begun: Begun, note: impl FnOnce(&Notification, &[Use])) {
-        let Begun { wait, file, flags } = begun;
+    /// Makes the call in the calling thread, which is there for nothing else. `note` gets what was done,
+    /// if it was.
+    pub fn run(&self, begun: Begun, note: impl FnOnce(&Notification, &[Use])) {
+        let Begun { wait, work } = begun;
         wait.thread.get_or_init(pthread_self);
-        let name = found::own_name(file.as_raw_fd());
-        let opened = loop {
+        let done = loop {
             if wait.given_up.load(Ordering::SeqCst) {
                 break Err(Errno::EINTR);
             }
-            match sys::open(AT_FDCWD.as_raw_fd(), &name, flags, 0, 0) {
+            match work.perform() {
                 Err(Errno::EINTR) => {}
-                opened => break opened,
+                done => break done,
             }
         };
         let call = wait.call;
@@ -145,9 +182,8 @@ impl Waits {
             let _all = self.all();
             wait.opened.store(true, Ordering::SeqCst);
         }
-        let answered = match opened {
-            Ok(file) => {
-                let answer = Answer::Descriptor(file, wait.close_on_exec);
+        let answered = match done {
+            Ok(answer) => {
                 let sent = sys::answer_notification(self.listener.as_fd(), call.id, &answer);
                 if let Err(errno) = sent {
                     self.fail(&call, errno);
@@ -162,7 +198,7 @@ impl Waits {
         };
         // The caller goes on. As long as this wait is in the list, its next call is not answered: it
         // must not meet an end of the fifo that is still open here.
-        drop((file, wait.end().take()));
+        drop((work, wait.end().take()));
         self.all().retain(|other| !Arc::ptr_eq(other, &wait));
         self.ended.notify_all();
         if answered {

@@ -11,9 +11,9 @@ use std::thread;
 
 use libc::{c_char, c_int, c_long, sock_filter};
 
-use super::super::rule::{Action, Comparison, Rule};
+use super::super::rule::{Action, Comparison, HAND_OVER, Rule};
 use super::super::syscalls::{Architecture, TOPICS, find};
-use super::{Code, Program, compile, compile_for, data, load, ranges};
+use super::{Asks, Code, Program, compile, compile_for, data, load, ranges, seal};
 
 const BOTH: [Architecture; 2] = [Architecture::X86_64, Architecture::Aarch64];
 const EPERM: Action = Action::Deny(libc::EPERM);
@@ -75,7 +75,7 @@ fn answer(architecture: Architecture, name: &str, arguments: &[u64]) -> Action {
         .find(|call| call.name == name)
         .and_then(|call| call.number(architecture))
         .unwrap_or_else(|| panic!("{architecture:?} has no {name}"));
-    let program = compile_for(architecture, false);
+    let program = compile_for(architecture, Asks::default());
     interpret(program.instructions(), architecture.audit(), number, &six(arguments)).0
 }
 
@@ -119,7 +119,7 @@ fn around(rule: &Rule) -> Vec<[u64; 6]> {
 #[test]
 fn program_agrees_with_the_table() {
     for architecture in BOTH {
-        let program = compile_for(architecture, false);
+        let program = compile_for(architecture, Asks::default());
         let own = crate::preload::protocol::NUMBER;
         let edges = [
             own - 1,
@@ -149,7 +149,7 @@ fn program_agrees_with_the_table() {
 #[test]
 fn program_is_short_and_shallow() {
     for architecture in BOTH {
-        let program = compile_for(architecture, false);
+        let program = compile_for(architecture, Asks::default());
         let length = program.instructions().len();
         assert!(length <= 512, "{length}");
         let steps = (0..512)
@@ -158,7 +158,7 @@ fn program_is_short_and_shallow() {
             })
             .max();
         assert!(steps <= Some(64), "{steps:?}");
-        assert_eq!(ranges(architecture, false)[0].first, 0);
+        assert_eq!(ranges(architecture, Asks::default())[0].first, 0);
     }
 }
 
@@ -167,7 +167,7 @@ fn other_entries_do_not_exist() {
     const I386: u32 = 0x4000_0003;
     const ARM: u32 = 0x4000_0028;
     for architecture in BOTH {
-        let program = compile_for(architecture, false);
+        let program = compile_for(architecture, Asks::default());
         for audit in [0, I386, ARM, architecture.audit() ^ 0x8000_0000, u32::MAX] {
             for number in [0, 1, 11, 20, 102, 295] {
                 let (action, _) = interpret(program.instructions(), audit, number, &[0; 6]);
@@ -177,7 +177,7 @@ fn other_entries_do_not_exist() {
     }
     // x32: read, open, execve, io_uring_setup and x32's own execve; its own numbers without the
     // bit as well.
-    let program = compile_for(Architecture::X86_64, false);
+    let program = compile_for(Architecture::X86_64, Asks::default());
     let x32 = [0, 2, 59, 425, 520].map(|number| 0x4000_0000 | number);
     for number in x32.into_iter().chain(512..=547) {
         let audit = Architecture::X86_64.audit();
@@ -187,9 +187,42 @@ fn other_entries_do_not_exist() {
 }
 
 #[test]
+fn a_policy_asks_for_more_than_the_table() {
+    let answer = |asks: Asks, number: c_long, arguments: &[u64]| {
+        let number = u32::try_from(number).unwrap();
+        let program = compile(asks);
+        let native = Architecture::NATIVE.audit();
+        interpret(program.instructions(), native, number, &six(arguments)).0
+    };
+    let empty_path = [0, 0, 0, libc::AT_EMPTY_PATH.unsigned_abs().into()];
+    let hides = Asks { hides: true, network: false };
+    assert_eq!(answer(Asks::default(), libc::SYS_newfstatat, &empty_path), Action::Allow);
+    assert_eq!(answer(hides, libc::SYS_newfstatat, &empty_path), Action::Notify);
+    let network = Asks { hides: false, network: true };
+    assert_eq!(answer(Asks::default(), libc::SYS_listen, &[]), Action::Allow);
+    assert_eq!(answer(network, libc::SYS_listen, &[]), Action::Deny(libc::EACCES));
+}
+
+#[test]
+fn the_seal_refuses_what_hands_the_listener_over_and_nothing_else() {
+    let program = seal();
+    let answer = |number: c_long, flags: c_int| {
+        let number = u32::try_from(number).unwrap();
+        let arguments = six(&[0, 0, flags.unsigned_abs().into()]);
+        interpret(program.instructions(), Architecture::NATIVE.audit(), number, &arguments).0
+    };
+    assert_eq!(answer(libc::SYS_sendmsg, HAND_OVER), Action::Deny(libc::EPERM));
+    assert_eq!(answer(libc::SYS_sendmsg, 0), Action::Allow);
+    for number in 0..1000 {
+        let expected = number != libc::SYS_sendmsg;
+        assert_eq!(answer(number, HAND_OVER) == Action::Allow, expected, "{number}");
+    }
+}
+
+#[test]
 fn unknown_calls_do_not_exist() {
     for architecture in BOTH {
-        let program = compile_for(architecture, false);
+        let program = compile_for(architecture, Asks::default());
         for number in [340, 400, 423, 472, 473, 1000, u32::MAX] {
             let (action, _) =
                 interpret(program.instructions(), architecture.audit(), number, &[0; 6]);
@@ -369,7 +402,7 @@ fn fd(descriptor: &impl AsRawFd) -> u64 {
 
 /// Puts the calling thread, and what it starts, under the filter.
 fn install(flags: u64) -> c_long {
-    let program = compile(false);
+    let program = compile(Asks::default());
     let instructions = program.instructions();
     let fprog = libc::sock_fprog {
         len: u16::try_from(instructions.len()).expect("a short program"),
