@@ -1,8 +1,16 @@
 //! How a report is written: each format is one file with one function,
 //! `fn write(&Report, &mut dyn Write) -> io::Result<()>`, which reads nothing else.
+//!
+//! What formats share: [`sentence`], what is said of a package; [`uri`], [`timestamp`] and
+//! [`visible_json`], how paths, moments and values are written for machines.
 
 pub mod human;
 pub mod json;
+pub mod sarif;
+pub mod sentence;
+pub mod timestamp;
+pub mod uri;
+pub mod visible_json;
 
 use std::io::{self, Write};
 
@@ -17,6 +25,8 @@ pub enum Format {
     Human,
     /// The whole report, by the schema in schemas/audit.json.
     Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
 }
 
 impl Format {
@@ -28,6 +38,7 @@ impl Format {
         match self {
             Self::Human => human::write(report, out),
             Self::Json => json::write(report, out),
+            Self::Sarif => sarif::write(report, out),
         }
     }
 }

@@ -1,0 +1,150 @@
+//! The formats of an audit's report: what each makes of a report whose texts try to break out of it.
+//!
+//! What each writes is compared with a file in `tests/formats`, which `BLESS=1` writes anew, and read
+//! by something that knows the format and not this program.
+
+#[path = "support/hostile.rs"]
+mod hostile;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use cargo_brig::audit::formats::Format;
+use cargo_brig::audit::report::{Report, Verdict};
+use hostile::hostile;
+use serde_json::Value;
+
+fn written(format: Format, report: &Report) -> String {
+    let mut text = Vec::new();
+    format.write(report, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// What a format makes of the hostile report, which is what it made of it before.
+fn golden(format: Format, file: &str) -> String {
+    let text = written(format, &hostile::report());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(file);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap();
+    assert!(text == expected, "{file} is not what is written; BLESS=1 writes it anew");
+    // Line feeds are the format's own.
+    let steers = |letter: char| letter != '\n' && letter.is_control();
+    assert_eq!(text.find(steers), None, "{file}");
+    text
+}
+
+fn schema(file: &str) -> jsonschema::Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemas").join(file);
+    let schema = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+fn assert_valid(schema: &jsonschema::Validator, value: &Value) {
+    let errors: Vec<String> = schema
+        .iter_errors(value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// A text as it is shown: it cannot steer, and looks the same where it can be read.
+fn shown(text: &str) -> String {
+    cargo_brig::access::printable(text)
+}
+
+#[test]
+fn sarif_is_valid_and_points_at_lines() {
+    let log: Value = serde_json::from_str(&golden(Format::Sarif, "audit.sarif")).unwrap();
+    let schema = schema("sarif-2.1.0.json");
+    assert_valid(&schema, &log);
+    let mut broken = log.clone();
+    broken["runs"][0]["results"][0]["level"] = "fatal".into();
+    assert!(!schema.is_valid(&broken), "the schema says nothing");
+
+    let run = &log["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    let mut fingerprints = BTreeSet::new();
+    for result in results {
+        let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+        assert_eq!(rule["id"], result["ruleId"]);
+        let fingerprint = result["partialFingerprints"]["cargoBrig/v1"].as_str().unwrap();
+        assert!(fingerprints.insert(fingerprint), "twice: {result}");
+        let message = result["message"]["text"].as_str().unwrap();
+        assert!(!message.contains("](") && !message.replace("{{", "").contains('{'), "{message}");
+        let place = &result["locations"][0]["physicalLocation"];
+        let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+        assert!(!uri.contains(|letter: char| !letter.is_ascii_graphic() || letter == ':'), "{uri}");
+        assert_eq!(place["artifactLocation"]["uriBaseId"], "%SRCROOT%");
+    }
+    assert_eq!(run["originalUriBaseIds"]["%SRCROOT%"]["uri"], "file:///work%20spac%C3%A9/");
+    let of = |rule: &str| {
+        let mut found = results.iter().filter(|result| result["ruleId"] == rule);
+        let result = found.next().unwrap_or_else(|| panic!("no result of {rule}"));
+        result.clone()
+    };
+    let level = |rule: &str| of(rule)["level"].as_str().unwrap().to_owned();
+    for rule in ["unjailed", "failed", "unjudged", "replaced", "new-package", "unapproved-reads"] {
+        assert_eq!(level(rule), "error");
+    }
+    assert_eq!((level("denied"), level("new-version")), ("error".to_owned(), "note".to_owned()));
+    // Each code of a finding once, and what one result tells no other does.
+    assert_eq!(results.iter().filter(|result| result["ruleId"] == "finding").count(), 2);
+    assert!(results.iter().all(|result| result["ruleId"] != "violated"));
+    let place = &of("unjailed")["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "Cargo.lock");
+    assert_eq!(place["region"]["startLine"], 12);
+    let other = &of("denied")["relatedLocations"][0]["physicalLocation"];
+    assert!(other["artifactLocation"]["uri"].as_str().unwrap().starts_with("file:///manifest%20"));
+    assert_eq!(other["region"]["startLine"], 7);
+    let nowhere = &of("unjudged")["locations"][0]["physicalLocation"];
+    assert_eq!(nowhere["artifactLocation"]["uri"], "Cargo.lock");
+    assert_eq!(nowhere["region"], Value::Null);
+    let remark = &run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"];
+    let said = remark.as_str().unwrap().replace("{{", "{").replace("}}", "}");
+    assert_eq!(said.replace("]\\(", "]("), shown(&hostile("remark")));
+}
+
+#[test]
+fn fingerprints_depend_on_no_path_and_no_time() {
+    fn fingerprints(report: &Report) -> Vec<Value> {
+        let log: Value = serde_json::from_str(&written(Format::Sarif, report)).unwrap();
+        let results = log["runs"][0]["results"].as_array().unwrap();
+        results.iter().map(|result| result["partialFingerprints"].clone()).collect()
+    }
+    let report = hostile::report();
+    let mut later = report.clone();
+    later.started += 1000;
+    later.workspace.root = "/elsewhere".to_owned();
+    for package in &mut later.packages {
+        package.lock = None;
+        package.denials.reverse();
+        for run in &mut package.runs {
+            run.record = format!("/elsewhere{}", run.record);
+            run.started += 1000;
+        }
+        for change in &mut package.added {
+            change.by = None;
+        }
+    }
+    assert_eq!(fingerprints(&later), fingerprints(&report));
+    later.packages[0].added.last_mut().unwrap().value.push('x');
+    assert_ne!(fingerprints(&later), fingerprints(&report));
+}
+
+#[test]
+fn an_approved_package_fails_nothing() {
+    let mut report = hostile::report();
+    report.packages.truncate(1);
+    report.packages[0].verdict = Verdict::Unchanged;
+    for finding in &mut report.packages[0].findings {
+        finding.fatal = false;
+    }
+    let log: Value = serde_json::from_str(&written(Format::Sarif, &report)).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 3);
+    assert!(results.iter().all(|result| result["level"] != "error"));
+}
