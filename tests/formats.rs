@@ -148,3 +148,61 @@ fn an_approved_package_fails_nothing() {
     assert_eq!(results.len(), 3);
     assert!(results.iter().all(|result| result["level"] != "error"));
 }
+
+/// The text of an element and of all below it.
+fn text_of(node: roxmltree::Node<'_, '_>) -> String {
+    node.descendants().filter(roxmltree::Node::is_text).filter_map(|node| node.text()).collect()
+}
+
+/// A text as it is shown in XML, which not every character can be in.
+fn xml(text: &str) -> String {
+    shown(text).replace('\u{fffe}', "\\u{fffe}")
+}
+
+#[test]
+fn junit_has_a_test_case_for_each_package() {
+    let text = golden(Format::Junit, "audit.xml");
+    let document = roxmltree::Document::parse(&text).unwrap();
+    let suite = document.root_element().first_element_child().unwrap();
+    let cases: Vec<_> = suite.children().filter(|child| child.has_tag_name("testcase")).collect();
+    let packages = hostile::report().packages;
+    assert_eq!(cases.len(), packages.len());
+    let mut counts =
+        [("failure", "failures", 0), ("error", "errors", 0), ("skipped", "skipped", 0)];
+    for (case, package) in cases.iter().zip(&packages) {
+        assert_eq!(case.attribute("name").unwrap(), xml(&package.title()));
+        assert_eq!(case.attribute("classname").unwrap(), xml(&package.name));
+        let children: Vec<&str> = case
+            .children()
+            .filter(roxmltree::Node::is_element)
+            .map(|child| child.tag_name().name())
+            .collect();
+        let expected: &[&str] = match package.verdict {
+            Verdict::Violated
+            | Verdict::Unjailed
+            | Verdict::NewPackage
+            | Verdict::Changed
+            | Verdict::Replaced => &["failure"],
+            Verdict::Unjudged | Verdict::Failed => &["error"],
+            Verdict::Overridden => &["skipped"],
+            // They have nothing to say but what brings them in.
+            Verdict::Unchanged | Verdict::NewVersion => &["system-out"],
+        };
+        assert_eq!(children, expected, "{:?}", package.verdict);
+        for (name, _, count) in &mut counts {
+            *count += u32::from(expected.contains(name));
+        }
+    }
+    assert_eq!(suite.attribute("tests"), Some("10"));
+    for (_, attribute, count) in counts {
+        assert_eq!(suite.attribute(attribute), Some(count.to_string().as_str()), "{attribute}");
+    }
+    let failure = cases[0].first_element_child().unwrap();
+    let said = text_of(failure);
+    for place in ["finding", "denial", "rule", "denied", "gone", "change-program"] {
+        let beginning: String = xml(&hostile(place)).chars().take(60).collect();
+        assert!(said.contains(&beginning), "{place} is not in {said}");
+    }
+    assert!(failure.attribute("message").unwrap().contains(&xml(&hostile("Violated-reason"))));
+    assert_eq!(text_of(suite.last_element_child().unwrap()).lines().count(), 2);
+}

@@ -6,6 +6,7 @@
 
 pub mod human;
 pub mod json;
+pub mod junit;
 pub mod sarif;
 pub mod sentence;
 pub mod timestamp;
@@ -27,6 +28,8 @@ pub enum Format {
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
+    /// XML of test results, a test case for each package.
+    Junit,
 }
 
 impl Format {
@@ -39,6 +42,7 @@ impl Format {
             Self::Human => human::write(report, out),
             Self::Json => json::write(report, out),
             Self::Sarif => sarif::write(report, out),
+            Self::Junit => junit::write(report, out),
         }
     }
 }
