@@ -206,3 +206,56 @@ fn junit_has_a_test_case_for_each_package() {
     assert!(failure.attribute("message").unwrap().contains(&xml(&hostile("Violated-reason"))));
     assert_eq!(text_of(suite.last_element_child().unwrap()).lines().count(), 2);
 }
+
+/// A command as the runner reads a line (actions/runner, `ActionCommand.TryParseV2`).
+struct Command {
+    name: String,
+    properties: Vec<(String, String)>,
+    text: String,
+}
+
+fn command(line: &str) -> Command {
+    let (head, text) = line.strip_prefix("::").unwrap().split_once("::").unwrap();
+    let (name, properties) = head.split_once(' ').unwrap();
+    let data = |text: &str| text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%");
+    let property = |text: &str| {
+        let text = text.replace("%0D", "\r").replace("%0A", "\n").replace("%3A", ":");
+        text.replace("%2C", ",").replace("%25", "%")
+    };
+    let properties = properties.split(',').map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap();
+        (key.to_owned(), property(value))
+    });
+    Command { name: name.to_owned(), properties: properties.collect(), text: data(text) }
+}
+
+#[test]
+fn github_gets_one_command_a_package_and_none_of_a_script() {
+    let text = golden(Format::Github, "audit.github.txt");
+    let commands: Vec<Command> = text.lines().map(command).collect();
+    assert_eq!(text.matches('\n').count(), commands.len());
+    // All but the unchanged one, the remark and the departed one.
+    assert_eq!(commands.len(), hostile::report().packages.len() - 1 + 2);
+    let names: Vec<&str> = commands.iter().map(|command| command.name.as_str()).collect();
+    let expected = [vec!["error"; 7], vec!["notice"; 2], vec!["warning", "notice"]].concat();
+    assert_eq!(names, expected);
+    for command in &commands {
+        let keys: Vec<&str> = command.properties.iter().map(|(key, _)| key.as_str()).collect();
+        assert!(keys == ["title"] || keys == ["file", "line", "title"], "{keys:?}");
+        assert!(!command.text.contains('\r'));
+        let forged = command.text.lines().find(|line| line.trim_start().starts_with("::"));
+        assert_eq!(forged, None);
+    }
+    assert!(commands[0].text.starts_with("Unjailed v1.2.3: not in the jail: "));
+    assert_eq!(
+        commands[0].properties[..2],
+        [("file", "/work spacé/Cargo.lock"), ("line", "12")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
+    let worst = &commands[1];
+    let file = shown(&format!("/work spacé/{}", hostile("lock")));
+    assert_eq!(worst.properties[0], ("file".to_owned(), file));
+    assert!(worst.text.contains(&shown(&hostile("denial"))));
+    assert!(worst.text.lines().last().unwrap().starts_with("by way of "));
+    assert_eq!(commands[commands.len() - 2].text, shown(&hostile("remark")));
+}

@@ -4,6 +4,7 @@
 //! What formats share: [`sentence`], what is said of a package; [`uri`], [`timestamp`] and
 //! [`visible_json`], how paths, moments and values are written for machines.
 
+pub mod github;
 pub mod human;
 pub mod json;
 pub mod junit;
@@ -30,6 +31,8 @@ pub enum Format {
     Sarif,
     /// XML of test results, a test case for each package.
     Junit,
+    /// Annotations of a GitHub workflow.
+    Github,
 }
 
 impl Format {
@@ -43,6 +46,7 @@ impl Format {
             Self::Json => json::write(report, out),
             Self::Sarif => sarif::write(report, out),
             Self::Junit => junit::write(report, out),
+            Self::Github => github::write(report, out),
         }
     }
 }
