@@ -259,3 +259,45 @@ fn github_gets_one_command_a_package_and_none_of_a_script() {
     assert!(worst.text.lines().last().unwrap().starts_with("by way of "));
     assert_eq!(commands[commands.len() - 2].text, shown(&hostile("remark")));
 }
+
+#[test]
+fn in_toto_is_a_statement_about_the_records() {
+    let text = golden(Format::InToto, "audit.intoto.json");
+    let statement: Value = serde_json::from_str(&text).unwrap();
+    let schema = schema("in-toto-runtime-trace-0.1.json");
+    assert_valid(&schema, &statement);
+    let mut broken = statement.clone();
+    broken["subject"][0].as_object_mut().unwrap().remove("digest");
+    assert!(!schema.is_valid(&broken), "the schema says nothing");
+
+    let report = hostile::report();
+    let subjects = statement["subject"].as_array().unwrap();
+    let names: BTreeSet<&str> =
+        subjects.iter().map(|subject| subject["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), subjects.len(), "two subjects of one name");
+    let digest = |subject: &Value| subject["digest"]["sha256"].as_str().unwrap().to_owned();
+    let digests: Vec<String> = subjects.iter().map(digest).collect();
+    let runs = report.packages.iter().flat_map(|package| &package.runs);
+    let expected: Vec<String> = std::iter::once(report.workspace.lock_sha256.clone().unwrap())
+        .chain(runs.map(|run| run.record_sha256.clone()))
+        .collect();
+    assert_eq!(digests, expected);
+    let predicate = &statement["predicate"];
+    assert_eq!(predicate["monitor"]["type"], "pkg:cargo/cargo-brig@0.1.0");
+    assert_eq!(predicate["monitoredProcess"]["event"], format!("cargo build {}", hostile("word")));
+    assert_eq!(predicate["metadata"]["buildStartedOn"], "2026-07-01T12:00:00Z");
+    let audited = &predicate["metadata"]["cargoBrigAudit"]["packages"];
+    assert_eq!(audited.as_array().unwrap().len(), report.packages.len());
+    assert_eq!(audited[0]["denials"][0]["message"], hostile("denial"));
+    assert_eq!(audited[0]["behaviour"]["reads"][0], hostile("reads"));
+    let log = &predicate["monitorLog"];
+    assert_eq!(log["network"][0]["attempt"], hostile("network"));
+    let processes = log["process"].as_array().unwrap();
+    assert!(processes.iter().any(|process| process["processBinary"] == hostile("denial-program")));
+
+    let mut nothing = report;
+    nothing.packages.clear();
+    nothing.workspace.lock_sha256 = None;
+    let error = Format::InToto.write(&nothing, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().starts_with("there is nothing to attest to"), "{error}");
+}

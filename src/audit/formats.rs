@@ -6,6 +6,7 @@
 
 pub mod github;
 pub mod human;
+pub mod in_toto;
 pub mod json;
 pub mod junit;
 pub mod sarif;
@@ -33,6 +34,8 @@ pub enum Format {
     Junit,
     /// Annotations of a GitHub workflow.
     Github,
+    /// An in-toto statement, to be signed.
+    InToto,
 }
 
 impl Format {
@@ -47,6 +50,7 @@ impl Format {
             Self::Sarif => sarif::write(report, out),
             Self::Junit => junit::write(report, out),
             Self::Github => github::write(report, out),
+            Self::InToto => in_toto::write(report, out),
         }
     }
 }
