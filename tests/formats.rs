@@ -301,3 +301,102 @@ fn in_toto_is_a_statement_about_the_records() {
     let error = Format::InToto.write(&nothing, &mut Vec::new()).unwrap_err();
     assert!(error.to_string().starts_with("there is nothing to attest to"), "{error}");
 }
+
+/// Every tag of a page but for what is within `style` and `script`: its name, and its attributes' names.
+fn tags(page: &str) -> Vec<(String, Vec<String>)> {
+    let (mut tags, mut rest) = (Vec::new(), page);
+    while let Some((_, from)) = rest.split_once('<') {
+        let (tag, after) = from.split_once('>').unwrap();
+        // Outside of quotes there are names alone.
+        let bare: String = tag.split('"').step_by(2).collect();
+        let mut words = bare.split_ascii_whitespace();
+        let name = words.next().unwrap().to_owned();
+        let skipped = ["style", "script"].contains(&name.as_str());
+        rest = if skipped { after.split_once(&format!("</{name}>")).unwrap().1 } else { after };
+        tags.push((name, words.map(|word| word.trim_end_matches('=').to_owned()).collect()));
+    }
+    tags
+}
+
+#[test]
+fn html_has_no_markup_but_its_own() {
+    let page = golden(Format::Html, "audit.html");
+    let tags = tags(&page);
+    for (name, attributes) in &tags {
+        let is_known = [
+            "!DOCTYPE", "html", "head", "meta", "title", "style", "script", "body", "a", "header",
+            "h1", "h2", "h3", "h4", "span", "dl", "dt", "dd", "code", "ul", "ol", "li", "section",
+            "main", "div", "input", "label", "button", "details", "summary", "b", "p",
+        ]
+        .contains(&name.trim_start_matches('/'));
+        assert!(is_known, "<{name}>");
+        for attribute in attributes {
+            let is_known = [
+                "html",
+                "lang",
+                "charset",
+                "http-equiv",
+                "content",
+                "name",
+                "class",
+                "href",
+                "id",
+                "role",
+                "hidden",
+                "type",
+                "aria-label",
+                "placeholder",
+                "checked",
+                "data-outcome",
+                "data-denials",
+            ]
+            .contains(&attribute.as_str());
+            assert!(is_known, "<{name} {attribute}>");
+        }
+    }
+    let count = |wanted: &str| tags.iter().filter(|(name, _)| name == wanted).count();
+    let packages = hostile::report().packages;
+    assert_eq!((count("script"), count("style"), count("details")), (1, 1, packages.len()));
+    assert!(!page.contains("document.title='"), "a quote is not escaped");
+    let html = |text: &str| {
+        let text = shown(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        text.replace('"', "&quot;").replace('\'', "&#39;").replace('`', "&#96;")
+    };
+    for place in [
+        "name",
+        "version",
+        "source",
+        "checksum",
+        "approved",
+        "reads",
+        "gone",
+        "denial",
+        "rule",
+        "finding",
+        "code",
+        "target",
+        "/record",
+        "way",
+        "lock",
+        "/manifest",
+        "word",
+        "policy",
+        "document",
+        "remark",
+        "departed",
+        "Violated-reason",
+        "change-program",
+        "denial-program",
+    ] {
+        let expected = html(&hostile(place));
+        let is_command = place.ends_with("-program");
+        let beginning: String =
+            expected.chars().take(if is_command { 60 } else { usize::MAX }).collect();
+        assert!(page.contains(&beginning), "{place} is not there as {beginning}");
+    }
+    assert!(page.contains("default-src 'none'; style-src 'sha256-"), "no policy");
+    let position = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not there"));
+    assert!(position("<h2>Denied (2)</h2>") < position("<h2>Packages (10)</h2>"));
+    assert!(position("<b>Unjailed v1.2.3</b>") < position("<b>Changed v1.2.3</b>"));
+    assert!(position("<b>Changed v1.2.3</b>") < position("<b>Unchanged v1.2.3</b>"));
+}

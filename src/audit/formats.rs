@@ -5,6 +5,7 @@
 //! [`visible_json`], how paths, moments and values are written for machines.
 
 pub mod github;
+pub mod html;
 pub mod human;
 pub mod in_toto;
 pub mod json;
@@ -36,6 +37,8 @@ pub enum Format {
     Github,
     /// An in-toto statement, to be signed.
     InToto,
+    /// A page for a browser.
+    Html,
 }
 
 impl Format {
@@ -51,6 +54,7 @@ impl Format {
             Self::Junit => junit::write(report, out),
             Self::Github => github::write(report, out),
             Self::InToto => in_toto::write(report, out),
+            Self::Html => html::write(report, out),
         }
     }
 }
