@@ -28,14 +28,10 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             Verdict::NewVersion | Verdict::Overridden => "notice",
             _ => continue,
         };
-        let mut sentences = sentence::all(package);
-        if let Some(more) = sentences.len().checked_sub(SENTENCES).filter(|more| *more > 0) {
-            sentences.truncate(SENTENCES);
-            sentences.push(format!("… and {more} more"));
-        }
-        sentences.extend(sentence::way(package));
-        let verdict = sentence::verdict(package);
-        sentences.insert(0, verdict);
+        let mut lines = vec![sentence::verdict(package)];
+        lines.extend(sentence::way(package));
+        lines.push(sentence::lines(sentence::all(package), SENTENCES));
+        let text = lines.join("\n");
         let place = package.lock.as_ref().or(package.manifest.as_ref());
         let title = format!("build script of {}: {}", printable(&package.title()), package.verdict);
         write!(out, "::{command} ")?;
@@ -48,7 +44,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             };
             write!(out, "file={},line={line},", property(&printable(&absolute)))?;
         }
-        writeln!(out, "title={}::{}", property(&title), data(&sentences.join("\n")))?;
+        writeln!(out, "title={}::{}", property(&title), data(text.trim_end()))?;
     }
     for remark in &report.remarks {
         writeln!(out, "::warning title=cargo brig audit::{}", data(&printable(remark)))?;

@@ -5,7 +5,7 @@
 //! Level 3, section 2.3.1) lets no others run than these two, which it names by their digests.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
@@ -268,6 +268,8 @@ impl Page<'_> {
     /// Everything that it does, files by where they lie.
     fn behaviour(&mut self) -> io::Result<()> {
         let package = self.package;
+        let added: BTreeSet<(Aspect, &str)> =
+            package.added.iter().map(|change| (change.aspect, change.value.as_str())).collect();
         for aspect in Aspect::ALL {
             let values = package.behaviour.of(aspect);
             if values.is_empty() {
@@ -286,10 +288,7 @@ impl Page<'_> {
                 }
                 writeln!(self.out, "<ul>")?;
                 for value in values {
-                    let is_new = package
-                        .added
-                        .iter()
-                        .any(|change| change.aspect == aspect && change.value == value);
+                    let is_new = added.contains(&(aspect, value));
                     let class = if is_new { " class=\"new\"" } else { "" };
                     writeln!(self.out, "<li{class}><code>{}</code></li>", Shown(value))?;
                 }

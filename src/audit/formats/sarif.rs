@@ -30,6 +30,9 @@ const ROOT: &str = "%SRCROOT%";
 /// The name of our fingerprints; raised when what they are made of changes.
 const FINGERPRINT: &str = "cargoBrig/v1";
 
+/// Sentences of one result. What is more is in the report as JSON.
+const SENTENCES: usize = 50;
+
 /// Writes it.
 ///
 /// # Errors
@@ -103,7 +106,7 @@ impl Results<'_> {
                 _ => Level::Note,
             };
             let sentences: Vec<String> = package.denials.iter().map(sentence::denial).collect();
-            results.push(self.result("denied", level, "", &sentences.join("\n")));
+            results.push(self.result("denied", level, "", &sentence::lines(sentences, SENTENCES)));
         }
         results
     }
@@ -127,7 +130,12 @@ impl Results<'_> {
             let is_fatal = alike.clone().any(|finding| finding.fatal);
             let level = if is_fatal || is_new { Level::Error } else { Level::Warning };
             let sentences: Vec<String> = alike.map(sentence::finding).collect();
-            results.push(self.result("finding", level, code, &sentences.join("\n")));
+            results.push(self.result(
+                "finding",
+                level,
+                code,
+                &sentence::lines(sentences, SENTENCES),
+            ));
         }
         results
     }
@@ -158,7 +166,7 @@ impl Results<'_> {
         if let Changes::InOne = changes(package.verdict) {
             sentences.extend(package.added.iter().map(sentence::change));
         }
-        Some(self.result(rule, level, "", &sentences.join("\n")))
+        Some(self.result(rule, level, "", &sentence::lines(sentences, SENTENCES)))
     }
 
     /// `what` tells results of one rule and package apart; it is the same in every run.

@@ -8,16 +8,15 @@ use crate::audit::report::{Actor, Change, Denial, Finding, Gone, Outcome, Packag
 /// Characters of a command line; the record has all of them.
 const COMMAND: usize = 300;
 
-/// `name v1.2.3: changed: REASON`.
+/// `changed (since v1.2.2): REASON`.
 #[must_use]
 pub fn verdict(package: &Package) -> String {
-    let title = printable(&package.title());
     let since = package.approved_version.as_ref().filter(|version| **version != package.version);
     let since =
         since.map_or_else(String::new, |version| format!(" (since v{})", printable(version)));
     let reason = package.reason.as_deref().map(printable).filter(|reason| !reason.is_empty());
     let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-    format!("{title}: {}{since}{reason}", package.verdict)
+    format!("{}{since}{reason}", package.verdict)
 }
 
 /// Everything about a package that a person should look at, the gravest first.
@@ -54,12 +53,8 @@ pub fn denial(denial: &Denial) -> String {
 /// What was not approved.
 #[must_use]
 pub fn change(change: &Change) -> String {
-    let by = by(change.by.as_ref());
-    format!(
-        "it {}: `{}`, and nobody approved that{by}",
-        change.aspect.verb(),
-        printable(&change.value)
-    )
+    let value = printable(&change.value);
+    format!("not approved: it {}: `{value}`{}", change.aspect.verb(), by(change.by.as_ref()))
 }
 
 /// What it does no longer.
@@ -78,6 +73,16 @@ pub fn command(actor: &Actor) -> String {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
+}
+
+/// Sentences one on a line, at most so many of them.
+#[must_use]
+pub fn lines(mut sentences: Vec<String>, most: usize) -> String {
+    if let Some(more) = sentences.len().checked_sub(most).filter(|more| *more > 0) {
+        sentences.truncate(most);
+        sentences.push(format!("… and {more} more"));
+    }
+    sentences.join("\n")
 }
 
 fn by(actor: Option<&Actor>) -> String {
