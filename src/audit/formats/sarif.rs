@@ -128,7 +128,11 @@ impl Results<'_> {
                     .iter()
                     .any(|change| change.aspect == Aspect::Findings && change.value == *code);
             let is_fatal = alike.clone().any(|finding| finding.fatal);
-            let level = if is_fatal || is_new { Level::Error } else { Level::Warning };
+            let level = match (is_fatal || is_new, is_unapproved) {
+                (true, _) => Level::Error,
+                (false, true) => Level::Warning,
+                (false, false) => Level::Note,
+            };
             let sentences: Vec<String> = alike.map(sentence::finding).collect();
             results.push(self.result(
                 "finding",
