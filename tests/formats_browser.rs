@@ -50,11 +50,21 @@ fn title(document: &str) -> &str {
 #[test]
 #[ignore = "needs chromium in PATH"]
 fn nothing_breaks_out_of_the_page() {
-    let document = opened(&page(&hostile::report()), "");
+    let page = page(&hostile::report());
+    let document = opened(&page, "");
     assert_eq!(title(&document), "Audit of /work spacé");
     assert!(!document.contains("<img") && !document.contains("autofocus="), "{document}");
     assert_eq!(document.matches("<script").count(), 1);
     assert!(document.contains(">10 of 10 packages</span>"), "the page's own script did not run");
+
+    // The same texts would, if they were not escaped.
+    let mut open = page.replacen("Content-Security-Policy", "X-No-Policy", 1);
+    for (escaped, letter) in [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'")] {
+        open = open.replace(escaped, letter);
+    }
+    let document = opened(&open, "");
+    assert_eq!(title(&document), "broken");
+    assert!(document.contains("<img") && document.matches("<script").count() > 1);
 }
 
 /// If something broke out in spite of all, the page's policy would still not let it run.

@@ -1,7 +1,7 @@
 //! The report as a page for a browser: one file that loads nothing, and needs no script to be read.
 //!
-//! Whatever a script chose is data. It gets into the page through [`Shown`] alone, in texts and in quoted
-//! attributes, never into the page's own script or style; and the page's policy (Content Security Policy
+//! Whatever a script chose is data. It gets into the page through [`Shown`] alone and as text, never into
+//! an attribute or the page's own script or style; and the page's policy (Content Security Policy
 //! Level 3, section 2.3.1) lets no others run than these two, which it names by their digests.
 
 use std::cmp::Reverse;
