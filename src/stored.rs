@@ -162,7 +162,7 @@ pub struct Stored<'a> {
     pub killed: u64,
     /// What Cargo was told.
     #[serde(borrow, default)]
-    pub instructions: Vec<StoredInstruction<'a>>,
+    pub instructions: Vec<Told<'a>>,
     /// How many instructions Cargo was given.
     #[serde(default)]
     pub instruction_count: u64,
@@ -232,17 +232,6 @@ pub struct StoredDocument<'a> {
     pub sha256: Text<'a>,
 }
 
-/// An instruction that Cargo was given.
-#[derive(Debug, Deserialize)]
-pub struct StoredInstruction<'a> {
-    /// Its key, see [`crate::instruction::Instruction::key`].
-    #[serde(borrow)]
-    pub key: Text<'a>,
-    /// What follows it.
-    #[serde(borrow)]
-    pub value: Text<'a>,
-}
-
 /// What was enforced.
 #[derive(Debug, Deserialize)]
 pub struct Enforced<'a> {
@@ -287,6 +276,17 @@ pub struct Finding<'a> {
     /// Whether the unit failed by it.
     #[serde(default)]
     pub fatal: bool,
+}
+
+/// An instruction that Cargo was given.
+#[derive(Debug, Deserialize)]
+pub struct Told<'a> {
+    /// See [`crate::instruction::Instruction::key`].
+    #[serde(borrow)]
+    pub key: Text<'a>,
+    /// See [`crate::instruction::Instruction::value`].
+    #[serde(borrow)]
+    pub value: Text<'a>,
 }
 
 /// An instruction that Cargo was not given.
@@ -344,7 +344,7 @@ pub struct Asked<'a> {
     /// `given`, `absent` or `withheld`.
     #[serde(borrow)]
     pub state: Text<'a>,
-    /// The processes that asked.
+    /// Who asked: places in the record's list of processes.
     #[serde(default)]
     pub processes: Vec<u32>,
 }

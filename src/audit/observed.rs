@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::behaviour::{Aspect, Behaviour};
 use super::names::{Names, Place, Usual};
 use super::report::{Actor, Denial, Finding};
-use crate::access::{Kind, printable};
+use crate::access::{Kind, Outcome, printable};
 use crate::instruction::{self, Line};
 use crate::network::Attempt;
 use crate::policy::allowing::allowing;
@@ -293,8 +293,8 @@ impl Sight<'_> {
     }
 
     fn attempt(&self, attempt: &Attempt) -> String {
-        let Attempt { family, kind, address, port, host, .. } = attempt;
-        match (host, address, port) {
+        let Attempt { family, kind, address, port, host, outcome, .. } = attempt;
+        let what = match (host, address, port) {
             (Some(host), ..) => format!("host {host}"),
             (None, Some(address), Some(port)) => format!("{address} port {port} ({family} {kind})"),
             (None, Some(address), None) => {
@@ -302,7 +302,9 @@ impl Sight<'_> {
                 format!("{address} ({family} {kind})")
             }
             (None, None, _) => format!("{family} {kind} socket"),
-        }
+        };
+        // Who approved an attempt has not approved that it succeeds.
+        if *outcome == Outcome::Denied { what } else { format!("{what}, allowed") }
     }
 
     fn instructions(&mut self) {
@@ -519,6 +521,18 @@ mod tests {
         let by = &observed.by[&(Aspect::Variables, "NPM_TOKEN".to_owned())];
         assert_eq!((by.program.as_str(), by.process), ("/usr/bin/curl", 1));
         assert!(observed.behaviour.programs.contains("curl"));
+    }
+
+    #[test]
+    fn an_attempt_is_not_a_success() {
+        let attempt = |outcome: &str| {
+            json!({ "family": "IPv4", "type": "stream", "address": "192.0.2.1", "port": 443,
+                    "outcome": outcome, "count": 1, "process": 0 })
+        };
+        let attempts = ["denied", "allowed", "ECONNREFUSED"].map(attempt);
+        let network = observed(json!({ "network": attempts })).behaviour.network;
+        let expected = "192.0.2.1 port 443 (IPv4 stream)";
+        assert_eq!(network, [expected.to_owned(), format!("{expected}, allowed")].into());
     }
 
     #[test]
