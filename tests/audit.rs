@@ -490,6 +490,35 @@ fn dependencies_that_were_not_audited_are_not_approved() {
     assert_says(&output, "cannot tell where Cargo builds");
 }
 
+/// As the README's lines for CI ask for it: several files, and one format on standard output.
+#[test]
+fn every_format_is_written_at_once() {
+    let world = World::approved();
+    world.vendor("1.1.0", &world.reads_a_key());
+    world.lock("1.1.0");
+    let file = |name: &str| world.project.root.join(name).to_str().unwrap().to_owned();
+    let files = [
+        ("sarif", "a.sarif", "\"version\": \"2.1.0\""),
+        ("html", "a.html", "<!DOCTYPE html>"),
+        ("junit", "a.xml", "<testsuites"),
+        ("in-toto", "a.json", "https://in-toto.io/Statement/v1"),
+        ("json", "b.json", "\"schema\": 1"),
+        ("human", "a.txt", "Audit: 1 package"),
+    ];
+    let mut arguments = vec!["audit", "--locked", "--format", "github", "--output", "-"];
+    let paths = files.map(|(_, name, _)| file(name));
+    for ((format, ..), path) in files.iter().zip(&paths) {
+        arguments.extend(["--format", format, "--output", path]);
+    }
+    let output = world.ends(exit::UNAPPROVED, &arguments);
+    assert!(stdout(&output).starts_with("::error "), "{}", shown(&output));
+    for ((format, _, text), path) in files.iter().zip(&paths) {
+        let written = fs::read_to_string(path).unwrap();
+        assert!(written.contains(text), "{format}: {written}");
+        assert!(written.contains("id_rsa"), "{format}: {written}");
+    }
+}
+
 /// The schema that ships knows every field that a report has.
 #[test]
 fn the_report_is_as_its_schema_says() {

@@ -9,13 +9,14 @@ use std::path::Path;
 
 use cargo_brig::access::{Access, Kind, Outcome};
 use cargo_brig::audit::behaviour::Aspect;
+use cargo_brig::audit::formats::Format;
 use cargo_brig::jail::landlock;
 use cargo_brig::network::Attempt;
 use cargo_brig::policy::Document;
 use cargo_brig::policy::allowing::allowing;
 use cargo_brig::policy::placeholders::Placeholders;
 use cargo_brig::{cli, doctor, exit, lint, record, settings};
-use clap::CommandFactory;
+use clap::{CommandFactory, ValueEnum};
 
 use support::{Project, succeed};
 
@@ -224,11 +225,19 @@ fn the_lints_are_those_of_the_program() {
 
 #[test]
 fn the_aspects_of_a_baseline_are_those_that_it_has() {
-    let section = section("## What your team knows");
+    let section = section("## What your team knows").split("\n### ").next().unwrap();
     let told: BTreeSet<&str> = first_cells(section).flat_map(quoted).collect();
     let mut expected: BTreeSet<&str> = Aspect::ALL.iter().map(|aspect| aspect.name()).collect();
     expected.insert("brig.lock");
     assert_eq!(told, expected);
+}
+
+#[test]
+fn the_formats_of_an_audit_are_those_of_the_program() {
+    let told: Vec<&str> = first_cells(section("### Its reports")).flat_map(quoted).collect();
+    let formats = Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let formats: BTreeSet<String> = formats.map(|format| format.get_name().to_owned()).collect();
+    assert_eq!(told.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), formats);
 }
 
 #[test]

@@ -110,7 +110,8 @@ pub struct Behaviour {
     /// `write /tmp`, `instruction rustc-env=LD_PRELOAD`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub denied: BTreeSet<String>,
-    /// What it tried to reach, allowed or not: `192.0.2.1 port 443 (IPv4 stream)`, `host example.org`.
+    /// What it tried to reach: `192.0.2.1 port 443 (IPv4 stream)`, `host example.org`; with `, allowed` behind
+    /// it what the jail did not refuse.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub network: BTreeSet<String>,
     /// Programs that it ran: by their names those of the system and the toolchain, else by their paths.

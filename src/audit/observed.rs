@@ -12,17 +12,22 @@
 //!   ones that are named like a secret. Those that Cargo sets say nothing.
 //! - **instructions**: all but messages, by kind.
 //!
+//! Lints are findings of the report, and not part of the behaviour: they are advice to the author, and
+//! nobody has to approve them.
+//!
 //! A record that is not complete is a finding: what did not fit may be anything.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::behaviour::{Aspect, Behaviour};
 use super::names::{Names, Place, Usual};
 use super::report::{Actor, Denial, Finding};
-use crate::access::{Kind, printable};
+use crate::access::{Kind, Outcome, printable};
 use crate::instruction::{self, Line};
+use crate::lint;
 use crate::network::Attempt;
 use crate::policy::allowing::allowing;
 use crate::policy::document::Unnamed;
@@ -293,8 +298,8 @@ impl Sight<'_> {
     }
 
     fn attempt(&self, attempt: &Attempt) -> String {
-        let Attempt { family, kind, address, port, host, .. } = attempt;
-        match (host, address, port) {
+        let Attempt { family, kind, address, port, host, outcome, .. } = attempt;
+        let what = match (host, address, port) {
             (Some(host), ..) => format!("host {host}"),
             (None, Some(address), Some(port)) => format!("{address} port {port} ({family} {kind})"),
             (None, Some(address), None) => {
@@ -302,7 +307,9 @@ impl Sight<'_> {
                 format!("{address} ({family} {kind})")
             }
             (None, None, _) => format!("{family} {kind} socket"),
-        }
+        };
+        // Who approved an attempt has not approved that it succeeds.
+        if *outcome == Outcome::Denied { what } else { format!("{what}, allowed") }
     }
 
     fn instructions(&mut self) {
@@ -411,6 +418,18 @@ impl Sight<'_> {
                     by: self.actor(0),
                 });
             }
+        }
+        for lint in lint::of(stored) {
+            let mut message = lint.message;
+            if let Some((first, rest)) = lint.items.split_first() {
+                message.push_str(": ");
+                message.push_str(first);
+                if !rest.is_empty() {
+                    write!(message, " and {} more", rest.len()).expect("a String takes it all");
+                }
+            }
+            let code = lint.code.name().to_owned();
+            self.observed.findings.push(Finding { code, message, fatal: false, by: None });
         }
     }
 }
@@ -522,17 +541,30 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_is_not_a_success() {
+        let attempt = |outcome: &str| {
+            json!({ "family": "IPv4", "type": "stream", "address": "192.0.2.1", "port": 443,
+                    "outcome": outcome, "count": 1, "process": 0 })
+        };
+        let attempts = ["denied", "allowed", "ECONNREFUSED"].map(attempt);
+        let network = observed(json!({ "network": attempts })).behaviour.network;
+        let expected = "192.0.2.1 port 443 (IPv4 stream)";
+        assert_eq!(network, [expected.to_owned(), format!("{expected}, allowed")].into());
+    }
+
+    #[test]
     fn what_is_not_in_the_record_is_a_finding() {
         for field in
             ["accesses_dropped", "denials_dropped", "programs_refused", "instruction_count"]
         {
             let observed = observed(json!({ field: 1 }));
             assert!(observed.behaviour.findings.contains("record-incomplete"), "{field}");
-            assert_eq!(observed.findings.len(), 1, "{field}");
+            let codes = observed.findings.iter().map(|finding| finding.code.as_str());
+            assert_eq!(codes.filter(|code| *code == "record-incomplete").count(), 1, "{field}");
         }
         let observed =
             observed(json!({ "limits": { "memory": 4, "wall-time": 2 }, "peak_rss_kib": 3072 }));
-        assert!(observed.findings.is_empty());
+        assert!(observed.behaviour.findings.is_empty());
         assert!(
             observed.behaviour.limits.contains("memory") && observed.behaviour.limits.len() == 1
         );

@@ -27,7 +27,6 @@ use crate::exit;
 use crate::front::build::{Build, Preparation};
 use crate::front::command_line::CommandLine;
 use crate::front::{self, policy_of};
-use crate::policy::document::OnDenial;
 use crate::policy::{Layers, layers};
 use crate::process::Exit;
 use crate::show::{self, find, quantity};
@@ -321,7 +320,7 @@ impl Bench<'_> {
                 return;
             }
         };
-        case.denial_is_fatal |= policy.on_denial == OnDenial::Fail;
+        case.denial_is_fatal |= policy.fails_by_denial();
         let documents = policy
             .documents
             .iter()

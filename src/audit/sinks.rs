@@ -37,6 +37,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A format that cannot say what the report says.
+    #[error("this report cannot be written in that format")]
+    Format(#[source] io::Error),
     /// Standard output.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -74,7 +77,7 @@ impl Sink {
     /// [`Error::Write`], [`Error::Output`].
     pub fn write(&self, report: &Report) -> Result<(), Error> {
         let mut bytes = Vec::new();
-        self.format.write(report, &mut bytes).map_err(Error::Output)?;
+        self.format.write(report, &mut bytes).map_err(Error::Format)?;
         if let Some(path) = &self.file {
             return beside::write(path, &bytes)
                 .map_err(|source| Error::Write { path: path.clone(), source });

@@ -24,7 +24,7 @@ use crate::exit::{self, Ending};
 use crate::front;
 use crate::front::command_line::CommandLine;
 use crate::policies;
-use crate::policy::document::{OnDenial, Place, Unnamed};
+use crate::policy::document::{Place, Unnamed};
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Grants, Layers, Policy, Right, layers};
 use crate::private_dir::{self, PrivateDir};
@@ -198,7 +198,7 @@ impl Context {
             locked,
             runs: vec![(reported, observed)],
             unknown: None,
-            denial_is_fatal: policy.on_denial == OnDenial::Fail,
+            denial_is_fatal: policy.fails_by_denial(),
         };
         let mut package = judge(case, &self.baseline);
         if let Some(index) = index {

@@ -199,6 +199,12 @@ impl Policy {
         if passed.is_some() { (Unnamed::Pass, passed) } else { (self.unnamed, None) }
     }
 
+    /// Whether a unit fails by what it is denied.
+    #[must_use]
+    pub fn fails_by_denial(&self) -> bool {
+        self.on_denial == OnDenial::Fail && self.mode == Mode::Enforce
+    }
+
     /// Whether a variable that the jail would replace is passed by its name.
     #[must_use]
     pub fn names(&self, variable: &str) -> bool {

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use crate::access::printable;
 use crate::audit::behaviour::Aspect;
 use crate::audit::report::{Actor, Gone, Location, Outcome, Package, Report, Verdict};
+use crate::lint;
 use crate::show::page::cut;
 use crate::show::quantity::counted;
 
@@ -195,10 +196,17 @@ impl Text<'_> {
         let of = |outcome: Outcome| {
             failing.iter().filter(|package| package.verdict.outcome() == outcome).count() as u64
         };
+        let is_lint = |code: &str| lint::Code::ALL.iter().any(|lint| lint.name() == code);
+        let findings = report.packages.iter().flat_map(|package| &package.findings);
+        let lints = findings.filter(|finding| is_lint(&finding.code)).count() as u64;
         let unapproved = counted(of(Outcome::Unapproved), "package");
         let count = |outcome| counted(of(outcome), "package");
         if report.result == Outcome::Clean {
-            return self.line(0, &format!("Audit: {scripts}, all as approved"));
+            let advice = match lints {
+                0 => String::new(),
+                lints => format!("; {}: `cargo brig show --lints`", counted(lints, "lint")),
+            };
+            return self.line(0, &format!("Audit: {scripts}, all as approved{advice}"));
         }
         let parts = [
             (

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::visible_json;
 use crate::audit::report::Report;
 
 /// Writes it.
@@ -9,6 +10,5 @@ use crate::audit::report::Report;
 /// # Errors
 /// If it cannot be written.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report)?;
-    out.write_all(b"\n")
+    visible_json::write(report, out)
 }
