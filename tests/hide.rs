@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::{Project, fail, shown, stderr, stdout, succeed};
+use support::{Project, clean_command, fail, shown, stderr, stdout, succeed};
 
 /// Looks at what lies outside in every way, and says by which error each failed.
 const SCRIPT: &str = r#"
@@ -283,4 +283,40 @@ fn what_cannot_be_hidden_is_said() {
     world.policy("[files]\nhide = [\"{home}\", \"{other-processes}\"]\n");
     let text = stdout(&succeed(&mut world.brig(&["policy", "show"])));
     assert!(text.contains("Does not exist, but for what is given there\n  {home} "), "{text}");
+}
+
+/// A program that nobody may read has a memory that the warden cannot read either: what it looks at could
+/// be hidden, and nobody could record it.
+#[test]
+fn a_program_that_nobody_may_read_sees_nothing() {
+    const LOOKS: &str = "
+        #include <errno.h>
+        #include <sys/stat.h>
+        int main(int count, char **arguments) {
+            struct stat found;
+            return stat(arguments[1], &found) ? errno : 0;
+        }";
+    let script = r#"
+        use std::{env, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+        fn main() {
+            let out = env::var("OUT_DIR").unwrap();
+            for mode in [0o755, 0o111] {
+                let program = Path::new(&out).join(format!("looks-{mode:o}"));
+                fs::copy("looks", &program).unwrap();
+                fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+                let status = Command::new(&program).arg("/etc/hostname").status().unwrap();
+                println!("cargo::warning={mode:o}: {:?}", status.code());
+                fs::remove_file(&program).unwrap();
+            }
+        }"#;
+    let project = Project::with_script("looks_unread", script);
+    let source = project.root.join("looks.c");
+    fs::write(&source, LOOKS).unwrap();
+    let mut compiler = clean_command("gcc");
+    succeed(compiler.args(["-static", "-o"]).arg(project.root.join("looks")).arg(&source));
+    let bare = stderr(&succeed(&mut project.cargo(&["build"])));
+    assert!(bare.contains("755: Some(0)") && bare.contains("111: Some(0)"), "{bare}");
+    let jailed = stderr(&succeed(&mut project.brig(&["build"])));
+    assert!(jailed.contains("755: Some(0)"), "{jailed}");
+    assert!(jailed.contains("111: Some(1)"), "{jailed}");
 }

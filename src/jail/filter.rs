@@ -59,6 +59,8 @@ pub struct Asks {
     pub hides: bool,
     /// It is given sockets over IP.
     pub network: bool,
+    /// It is given sockets by which it could listen.
+    pub sockets: bool,
 }
 
 impl Asks {
@@ -67,8 +69,8 @@ impl Asks {
         match call.rule {
             // A path beside `AT_EMPTY_PATH` counts: what it finds would not be hidden.
             NEWFSTATAT | STATX if self.hides => NOTIFY,
-            // A socket that has no address is given one (listen(2)).
-            _ if self.network && call.name == "listen" => UNHEARD,
+            // A socket that has no address is given one: listen(2), and `SO_PASSCRED` in unix(7).
+            _ if self.sockets && call.name == "listen" => UNHEARD,
             rule => rule,
         }
     }

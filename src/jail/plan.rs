@@ -41,6 +41,7 @@ impl Plan {
         let asks = filter::Asks {
             hides: grants.hides_something(),
             network: !grants.connect.is_empty() && !grants.is_permissive(),
+            sockets: grants.gives_sockets() && !grants.is_permissive(),
         };
         let seal = asks.network.then(filter::seal);
         Ok(Self { rulesets: landlock::plan(grants)?, filter: filter::compile(asks), seal })

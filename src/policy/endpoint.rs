@@ -53,7 +53,7 @@ impl Endpoint {
         };
         match address {
             _ if host == "*" => Ok(Self { address: None, port }),
-            Some(address) if address.is_unspecified() => {
+            Some(address) if address.to_canonical().is_unspecified() => {
                 let message = format!("no host has the address `{address}`");
                 Err(mistake(message, "`*` stands for every address"))
             }
@@ -125,6 +125,7 @@ mod tests {
             "[192.0.2.1]:80",
             "0.0.0.0:80",
             "[::]:80",
+            "[::ffff:0.0.0.0]:80",
             "*:",
             "**",
             "192.0.2.*:80",

@@ -258,8 +258,11 @@ impl<'a, 'g> Thread<'a, 'g> {
             self.procfs.directories.moves(call.pid);
         }
         if let Some(request) = look::Request::of(call.number) {
-            let Some((path, found)) = request.look(call, &self.procfs) else {
-                return Some(Answer::Continue);
+            let (path, found) = match request.look(call, &self.procfs) {
+                Ok(looked) => looked,
+                // Nobody can say what it would see.
+                Err(errno @ (Errno::EPERM | Errno::EACCES)) => return Some(Answer::Fail(errno)),
+                Err(_) => return Some(Answer::Continue),
             };
             let mut observer = self.observer();
             let outcome = observer.judged(request.kind, &path, found.err());

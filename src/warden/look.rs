@@ -11,6 +11,9 @@ use super::procfs::Procfs;
 use crate::access::Kind;
 use crate::sys::Notification;
 
+/// A path, and what came of looking there.
+pub type Looked = (Vec<u8>, Result<(), Errno>);
+
 /// A call that looks.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
@@ -52,14 +55,13 @@ impl Request {
         Some(Self { at, link, kind: Kind::Stat })
     }
 
-    /// The path, and what is found there; none if the call names no path.
-    #[must_use]
-    pub fn look(
-        self,
-        call: &Notification,
-        procfs: &Procfs,
-    ) -> Option<(Vec<u8>, Result<(), Errno>)> {
-        let place = Place::of(call, self.at, procfs).ok()?;
+    /// The path, and what is found there.
+    ///
+    /// # Errors
+    /// `EPERM` or `EACCES` where the caller's memory and directories cannot be read, as of a program that
+    /// nobody may read: what it looks at could be hidden. Others where it names no path.
+    pub fn look(self, call: &Notification, procfs: &Procfs) -> Result<Looked, Errno> {
+        let place = Place::of(call, self.at, procfs)?;
         let follow = match self.link {
             Link::Follow => true,
             Link::Keep => false,
@@ -68,11 +70,11 @@ impl Request {
             }
         };
         if let Some(path) = place.hidden(procfs, follow) {
-            return Some((path, Err(Errno::ENOENT)));
+            return Ok((path, Err(Errno::ENOENT)));
         }
         let found =
             if self.kind == Kind::ReadLink { place.read_link() } else { place.look(follow) };
-        Some((place.name(procfs), found))
+        Ok((place.name(procfs), found))
     }
 }
 

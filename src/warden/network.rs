@@ -35,7 +35,7 @@ use crate::network::Attempt;
 use crate::policy::Grants;
 use crate::sys::{self, Answer, Notification};
 
-/// So many different attempts are kept.
+/// So many different attempts are kept, and so many that were denied.
 const KEPT: usize = 1000;
 /// More sockets than a script has open at a time are not remembered.
 const REMEMBERED: usize = 10_000;
@@ -223,8 +223,8 @@ impl<'g> Network<'g> {
             }
             _ => return Err(Errno::EINVAL),
         };
-        let waits = socket.waits();
-        Self::make(call, Work::Connect(socket, peer), waits)
+        // Also where it seems not to wait: another thread can change that.
+        Self::make(call, Work::Connect(socket, peer), true)
     }
 
     /// The socket at a path, opened, if a rule names it; else where the path leads.
@@ -537,6 +537,13 @@ impl<'g> Network<'g> {
         match known {
             Some(index) => self.attempts[index].count += 1,
             None if self.attempts.len() < KEPT => self.attempts.push(attempt),
+            // What was allowed leaves room for what is denied, or nobody would hear of that.
+            None if attempt.outcome == Outcome::Denied => {
+                let denied = self.attempts.iter().filter(|kept| kept.outcome == Outcome::Denied);
+                if denied.count() < KEPT {
+                    self.attempts.push(attempt);
+                }
+            }
             None => {}
         }
     }
@@ -547,6 +554,7 @@ type Prepared = (Option<std::net::SocketAddr>, Vec<u8>);
 
 /// Options that a socket over IP takes: level and name (socket(7), tcp(7), ip(7), ipv6(7)).
 const OPTIONS: &[(i32, i32)] = &[
+    (libc::SOL_SOCKET, libc::SO_BROADCAST),
     (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
     (libc::SOL_SOCKET, libc::SO_LINGER),
     (libc::SOL_SOCKET, libc::SO_PRIORITY),

@@ -100,6 +100,8 @@ struct Wait {
     /// A reader's own end.
     end: Mutex<Option<OwnedFd>>,
     close_on_exec: bool,
+    /// Whether nothing is lost if it ends by a signal: of what is sent, a part can have gone.
+    interruptible: bool,
     uses: Vec<Use>,
 }
 
@@ -142,8 +144,10 @@ impl Waits {
             }
             Work::Socket(_) => (None, false, Vec::new()),
         };
+        let interruptible = !matches!(work, Work::Socket(socket::Work::Send(..)));
         let wait = Arc::new(Wait {
             call,
+            interruptible,
             thread: OnceLock::new(),
             given_up: AtomicBool::new(false),
             opened: AtomicBool::new(false),
@@ -218,7 +222,7 @@ impl Waits {
         let all = self.all().clone();
         for wait in all {
             let (call, listener) = (&wait.call, self.listener.as_fd());
-            if has_signal(call.pid) {
+            if wait.interruptible && has_signal(call.pid) {
                 sys::answer_notification(listener, call.id, &Answer::Interrupt).ok();
             } else if wait.gives_its_end(listener) {
                 note(call, &wait.uses);

@@ -195,10 +195,10 @@ fn a_policy_asks_for_more_than_the_table() {
         interpret(program.instructions(), native, number, &six(arguments)).0
     };
     let empty_path = [0, 0, 0, libc::AT_EMPTY_PATH.unsigned_abs().into()];
-    let hides = Asks { hides: true, network: false };
+    let hides = Asks { hides: true, ..Asks::default() };
     assert_eq!(answer(Asks::default(), libc::SYS_newfstatat, &empty_path), Action::Allow);
     assert_eq!(answer(hides, libc::SYS_newfstatat, &empty_path), Action::Notify);
-    let network = Asks { hides: false, network: true };
+    let network = Asks { sockets: true, ..Asks::default() };
     assert_eq!(answer(Asks::default(), libc::SYS_listen, &[]), Action::Allow);
     assert_eq!(answer(network, libc::SYS_listen, &[]), Action::Deny(libc::EACCES));
 }
