@@ -316,6 +316,7 @@ fn a_program_that_nobody_may_read_sees_nothing() {
     succeed(compiler.args(["-static", "-o"]).arg(project.root.join("looks")).arg(&source));
     let bare = stderr(&succeed(&mut project.cargo(&["build"])));
     assert!(bare.contains("755: Some(0)") && bare.contains("111: Some(0)"), "{bare}");
+    project.write("brig.toml", "files.hide = [\"{home}\"]\n");
     let jailed = stderr(&succeed(&mut project.brig(&["build"])));
     assert!(jailed.contains("755: Some(0)"), "{jailed}");
     assert!(jailed.contains("111: Some(1)"), "{jailed}");

@@ -260,8 +260,12 @@ impl<'a, 'g> Thread<'a, 'g> {
         if let Some(request) = look::Request::of(call.number) {
             let (path, found) = match request.look(call, &self.procfs) {
                 Ok(looked) => looked,
-                // Nobody can say what it would see.
-                Err(errno @ (Errno::EPERM | Errno::EACCES)) => return Some(Answer::Fail(errno)),
+                // Nobody can say whether it would see what is hidden.
+                Err(errno @ (Errno::EPERM | Errno::EACCES))
+                    if self.all.grants.hides_something() =>
+                {
+                    return Some(Answer::Fail(errno));
+                }
                 Err(_) => return Some(Answer::Continue),
             };
             let mut observer = self.observer();
