@@ -79,6 +79,8 @@ fn main() {
         // RESOLVE_NO_SYMLINKS, and RESOLVE_IN_ROOT from the root.
         let how = [0_u64, 0, 4];
         say("openat2", raw(syscall(437, here, path.as_ptr(), how.as_ptr(), 24_i64)));
+        let link = c(&at("link"));
+        say("openat2 of a link", raw(syscall(437, here, link.as_ptr(), how.as_ptr(), 24_i64)));
         // A file that is made in this way, with RESOLVE_NO_SYMLINKS.
         let how = [0o101_u64, 0o600, 4];
         let made = c(&format!("{out}/made"));

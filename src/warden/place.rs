@@ -313,6 +313,10 @@ impl Place {
         if !procfs.hidden.is_empty() {
             // Where this leads, the kernel alone can say; then it is looked at before it is opened.
             let keep = flags & found::flags(libc::O_NOFOLLOW);
+            // By its letters, and by its links as they are: an error of these flags would tell.
+            if self.hidden(procfs, keep == 0).is_some() {
+                return Err(Errno::ENOENT);
+            }
             let flags = path_only() | keep;
             let found = sys::open(self.directory(), &self.name, flags, 0, resolve);
             if let Ok(found) = found {
