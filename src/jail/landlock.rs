@@ -6,6 +6,7 @@
 //! to every process of the script.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use ::landlock::{
@@ -14,9 +15,9 @@ use ::landlock::{
     RulesetError, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::signal::kill;
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::getppid;
 use serde::Serialize;
 
@@ -160,12 +161,7 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
     }
     for grant in &grants.files {
         let failed = |errno: Errno| Error::Path { path: grant.path.clone(), source: errno.into() };
-        let path = match open(&grant.path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
-            Ok(path) => path,
-            // Gone since the grants were resolved: then there is nothing to grant.
-            Err(Errno::ENOENT) => continue,
-            Err(errno) => return Err(failed(errno)),
-        };
+        let Some(path) = granted(&grant.path).map_err(failed)? else { continue };
         let kind = SFlag::from_bits_truncate(fstat(&path).map_err(failed)?.st_mode);
         let is_directory = kind & SFlag::S_IFMT == SFlag::S_IFDIR;
         let mut rights = access(grant.right, abi);
@@ -210,6 +206,19 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
         scopes: names(scopes.iter()),
     };
     Ok(Rulesets { outer, inner, enforced, closed: closed(grants) })
+}
+
+/// What a grant is for; none if it has gone since the grants were resolved, or has become a link, which
+/// only a script that writes there at this moment would have made of it.
+fn granted(path: &Path) -> Result<Option<OwnedFd>, Errno> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(AT_FDCWD, path, how) {
+        Ok(path) => Ok(Some(path)),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// A directory that can be listed, and that these grants do not let a script list.
@@ -282,6 +291,17 @@ mod tests {
             assert!(!write.contains(AccessFs::MakeChar) && !write.contains(AccessFs::MakeBlock));
             assert!(write.contains(AccessFs::Truncate | AccessFs::Refer | AccessFs::ReadFile));
             assert!(!write.contains(AccessFs::Execute));
+        }
+    }
+
+    #[test]
+    fn what_has_become_a_link_is_not_granted() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = std::fs::canonicalize(dir.path()).unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("link")).unwrap();
+        assert!(granted(&root).unwrap().is_some());
+        for name in ["link", "link/passwd", "absent"] {
+            assert!(granted(&root.join(name)).unwrap().is_none(), "{name}");
         }
     }
 
