@@ -202,7 +202,8 @@ fn guard(
     let procfs = Procfs::read(Hidden::new(grants)).map_err(step("cannot read /proc as its own"))?;
     let Ok(listener) = ours.receive() else {
         // The script ended before it had a filter.
-        let _ = end_rest(scoped);
+        let killed = end_rest(scoped);
+        tracing::debug!(killed, "the script did not come to its filter");
         return Err(reason(failure.as_fd())?);
     };
     // An older kernel has no such flag; answers are slower there, and no less right.
@@ -219,7 +220,8 @@ fn guard(
         let (busy, under_way) = (&busy, &under_way);
         let answering = Answering { listener, grants, observer, waits, busy, under_way };
         if let Err(error) = answering.start(scope, procfs) {
-            let _ = end_rest(scoped);
+            let killed = end_rest(scoped);
+            tracing::debug!(killed, "nobody can answer");
             end(channels, &Report::NotStarted { why: format!("cannot start a thread: {error}") });
         }
         let watch = Watch { first, children, observer, waits };

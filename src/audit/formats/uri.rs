@@ -11,8 +11,7 @@ pub fn path(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            // Into a string it cannot fail.
-            let _ = write!(uri, "%{byte:02X}");
+            write!(uri, "%{byte:02X}").expect("a String takes it all");
         }
     }
     uri
