@@ -43,6 +43,29 @@ pub enum Syntax {
     Double,
 }
 
+/// The keys that Cargo knows after two colons. After one, `error` and `metadata` are keys of metadata.
+pub const KEYS: [&str; 19] = [
+    "error",
+    "metadata",
+    "rerun-if-changed",
+    "rerun-if-env-changed",
+    "rustc-cdylib-link-arg",
+    "rustc-cfg",
+    "rustc-check-cfg",
+    "rustc-env",
+    "rustc-flags",
+    "rustc-link-arg",
+    "rustc-link-arg-benches",
+    "rustc-link-arg-bin",
+    "rustc-link-arg-bins",
+    "rustc-link-arg-cdylib",
+    "rustc-link-arg-examples",
+    "rustc-link-arg-tests",
+    "rustc-link-lib",
+    "rustc-link-search",
+    "warning",
+];
+
 impl fmt::Display for Syntax {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use cargo_brig::instruction::{
-    Instruction, InvalidInstruction, Kind, Line, LinkFlag, Reason, Syntax, parse,
+    Instruction, InvalidInstruction, KEYS, Kind, Line, LinkFlag, Reason, Syntax, parse,
 };
 use serde_json::Value;
 
@@ -262,30 +262,7 @@ fn table_holds_every_key_and_every_refusal() {
         }
     }
     let keys: Vec<_> = keys.into_iter().collect();
-    assert_eq!(
-        keys,
-        [
-            "error",
-            "metadata",
-            "rerun-if-changed",
-            "rerun-if-env-changed",
-            "rustc-cdylib-link-arg",
-            "rustc-cfg",
-            "rustc-check-cfg",
-            "rustc-env",
-            "rustc-flags",
-            "rustc-link-arg",
-            "rustc-link-arg-benches",
-            "rustc-link-arg-bin",
-            "rustc-link-arg-bins",
-            "rustc-link-arg-cdylib",
-            "rustc-link-arg-examples",
-            "rustc-link-arg-tests",
-            "rustc-link-lib",
-            "rustc-link-search",
-            "warning",
-        ]
-    );
+    assert_eq!(keys, KEYS);
     let refusals: Vec<_> = refusals.iter().map(String::as_str).collect();
     assert_eq!(
         refusals,

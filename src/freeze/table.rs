@@ -9,31 +9,15 @@ use std::fmt;
 
 use super::obstacle::Obstacle;
 use super::out_dir;
-use crate::instruction::{Instruction, Kind, LinkFlag};
+use crate::instruction::{self, Instruction, Kind, LinkFlag};
 use crate::policy::placeholders::toml_string;
 use crate::process::Exit;
 use crate::stored::{Stored, Told};
 
 /// Keys at the place of `links` that are settings.
 const SETTINGS: [&str; 5] = ["ar", "linker", "runner", "rustdocflags", "rustflags"];
-/// Keys in an override that are no metadata.
-const KEYS: [&str; 15] = [
-    "rerun-if-changed",
-    "rerun-if-env-changed",
-    "rustc-cdylib-link-arg",
-    "rustc-cfg",
-    "rustc-check-cfg",
-    "rustc-env",
-    "rustc-flags",
-    "rustc-link-arg",
-    "rustc-link-arg-benches",
-    "rustc-link-arg-bins",
-    "rustc-link-arg-cdylib",
-    "rustc-link-arg-examples",
-    "rustc-link-arg-tests",
-    "rustc-link-lib",
-    "rustc-link-search",
-];
+/// Keys of instructions that an override takes for metadata.
+const METADATA: [&str; 3] = ["error", "metadata", "rustc-link-arg-bin"];
 
 /// See the file's description.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +92,7 @@ impl Table {
                 return Ok(());
             }
             Kind::Metadata { key, value } => {
-                if KEYS.contains(&key.as_str()) || key == "warning" {
+                if instruction::KEYS.contains(&&**key) && !METADATA.contains(&&**key) {
                     return Err(unsupported());
                 }
                 self.metadata.insert(key.clone(), value.clone());
@@ -220,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_an_override_cannot_say_is_refused() {
-        assert!(KEYS.is_sorted() && SETTINGS.is_sorted());
+        assert!(METADATA.is_sorted() && SETTINGS.is_sorted());
         for line in
             ["cargo::rustc-link-arg-bin=x=-s", "cargo::error=a", "cargo::metadata=rustc-env=a"]
         {

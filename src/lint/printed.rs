@@ -2,28 +2,10 @@
 
 use super::subject::Subject;
 use super::{Code, Lint};
-use crate::instruction::{Kind, Syntax, swallowed as find};
+use crate::instruction::{self, Kind, Syntax, swallowed as find};
 
-/// The keys that Cargo knows, without those that are keys of metadata after one colon.
-const KEYS: [&str; 17] = [
-    "rerun-if-changed",
-    "rerun-if-env-changed",
-    "rustc-cdylib-link-arg",
-    "rustc-cfg",
-    "rustc-check-cfg",
-    "rustc-env",
-    "rustc-flags",
-    "rustc-link-arg",
-    "rustc-link-arg-benches",
-    "rustc-link-arg-bin",
-    "rustc-link-arg-bins",
-    "rustc-link-arg-cdylib",
-    "rustc-link-arg-examples",
-    "rustc-link-arg-tests",
-    "rustc-link-lib",
-    "rustc-link-search",
-    "warning",
-];
+/// Keys of metadata after one colon, and no others after two.
+const OF_TWO_COLONS: [&str; 2] = ["error", "metadata"];
 
 /// Instructions that follow other text on their line.
 #[must_use]
@@ -66,11 +48,12 @@ pub fn misspelled(subject: &Subject<'_>) -> Option<Lint> {
 /// What a key of metadata was meant to be, if it was not meant to be that.
 fn meant(key: &str) -> Option<String> {
     // Cargo knows both after two colons.
-    if ["error", "metadata"].contains(&key) {
+    if OF_TWO_COLONS.contains(&key) {
         return Some(format!("`cargo::{key}=` is meant"));
     }
     let plain = key.trim().to_ascii_lowercase().replace('_', "-");
-    let nearest = KEYS.iter().min_by_key(|known| strsim::damerau_levenshtein(known, &plain))?;
+    let known = instruction::KEYS.iter().filter(|key| !OF_TWO_COLONS.contains(key));
+    let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(known, &plain))?;
     // Words are alike that are short.
     let is_near = strsim::damerau_levenshtein(nearest, &plain) <= nearest.len() / 6;
     if is_near {
