@@ -244,7 +244,7 @@ impl<'a> Record<'a> {
     /// fields of a JSON object.
     ///
     /// # Errors
-    /// [`Error`]; at `path` there is then what was there before.
+    /// [`Error`]; at `path` there is then nothing.
     pub fn write(&self, path: &Path, observed: File) -> Result<(), Error> {
         let failed = |source| Error { path: path.to_owned(), source };
         let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
@@ -252,11 +252,18 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A file for what the warden will observe, on the record's own disk and without a name.
+/// A file for what the warden will observe, on the record's own disk and without a name. The record of an
+/// earlier run goes: whatever becomes of this one, nobody shall take that for its record.
 ///
 /// # Errors
 /// [`Error`] with the record's path.
 pub fn space_for(path: &Path) -> Result<File, Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(Error { path: path.to_owned(), source });
+        }
+        _ => {}
+    }
     let beside = path.with_extension(format!("observed.{}", std::process::id()));
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).open(&beside);
@@ -287,4 +294,28 @@ fn write_beside(path: &Path, text: &str, mut observed: File) -> io::Result<()> {
         // The error that led here is the one to report.
         drop(fs::remove_file(&beside));
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_of_an_earlier_run_goes_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("brig.json");
+        fs::write(&path, "of an earlier run").unwrap();
+        drop(space_for(&path).unwrap());
+        drop(space_for(&path).unwrap());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_record_stays_and_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("brig.json");
+        fs::create_dir(&path).unwrap();
+        assert_eq!(space_for(&path).unwrap_err().path, path);
+        assert!(path.is_dir());
+    }
 }
