@@ -58,6 +58,7 @@ pub struct Record<'a> {
     denials: &'a [Access],
     denials_dropped: u64,
     network: &'a [Attempt],
+    network_dropped: u64,
     limits: Limits,
     findings: &'a [Finding],
     outputs: &'a [Output],
@@ -211,6 +212,7 @@ impl<'a> Record<'a> {
             denials: &[],
             denials_dropped: 0,
             network: &[],
+            network_dropped: 0,
             limits: grants.policy.limits,
             findings,
             outputs,
@@ -225,6 +227,7 @@ impl<'a> Record<'a> {
             denials,
             denials_dropped,
             network,
+            network_dropped,
             ..
         } = report
         {
@@ -236,6 +239,7 @@ impl<'a> Record<'a> {
             record.denials = denials;
             record.denials_dropped = *denials_dropped;
             record.network = network;
+            record.network_dropped = *network_dropped;
         }
         record
     }

@@ -200,6 +200,9 @@ pub struct Stored<'a> {
     /// What it tried to reach.
     #[serde(default)]
     pub network: Vec<Attempt>,
+    /// How many more of those there were.
+    #[serde(default)]
+    pub network_dropped: u64,
     /// What it ran.
     #[serde(default)]
     pub processes: Vec<Process>,

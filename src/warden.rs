@@ -18,6 +18,7 @@ pub mod address;
 pub mod answering;
 pub mod argument;
 pub mod asked;
+pub mod attempts;
 pub mod directories;
 pub mod found;
 pub mod hand_over;
@@ -46,7 +47,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -95,6 +96,8 @@ pub enum Report {
         denials: Vec<Access>,
         /// The networks and services that it tried to reach.
         network: Vec<Attempt>,
+        /// How many further attempts there were that did not fit.
+        network_dropped: u64,
         /// How many further kinds of denials there were that did not fit.
         denials_dropped: u64,
         /// Limits of its own that a process came to.
@@ -238,30 +241,41 @@ fn guard(
         // Nobody is left to ask; what has been done is noted before the last word.
         let _all = busy.write().unwrap_or_else(PoisonError::into_inner);
         let mut observer = locked(observer);
-        if let Some(status) = status {
-            observer.processes.first_ended(status);
-        }
-        let usage = sys::children_usage();
-        let micros =
-            |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(0);
-        let (denials, denials_dropped) = observer.denials();
-        let mut fields = BufWriter::new(channels.observed);
-        let written = observer.write(&mut fields).and_then(|()| fields.flush());
-        let report = Report::Ended {
-            status,
-            wall_us: micros(wall),
-            user_us: micros(usage.user),
-            system_us: micros(usage.system),
-            peak_rss_kib: usage.peak_rss_kib,
-            killed,
-            denials,
-            denials_dropped,
-            network: observer.network(),
-            limits: observer.limits_met(),
-            unwritten: written.err().map(|error| error.to_string()),
-        };
-        end(channels, &report)
+        end(channels, &report(&mut observer, status, wall, killed, channels.observed))
     })
+}
+
+/// What there is to say of a script that ran; what was observed is written to `out`.
+fn report(
+    observer: &mut Observer<'_>,
+    status: Option<i32>,
+    wall: Duration,
+    killed: u64,
+    out: &File,
+) -> Report {
+    if let Some(status) = status {
+        observer.processes.first_ended(status);
+    }
+    let usage = sys::children_usage();
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(0);
+    let (denials, denials_dropped) = observer.denials();
+    let (network, network_dropped) = observer.network();
+    let mut fields = BufWriter::new(out);
+    let written = observer.write(&mut fields).and_then(|()| fields.flush());
+    Report::Ended {
+        status,
+        wall_us: micros(wall),
+        user_us: micros(usage.user),
+        system_us: micros(usage.system),
+        peak_rss_kib: usage.peak_rss_kib,
+        killed,
+        denials,
+        denials_dropped,
+        network,
+        network_dropped,
+        limits: observer.limits_met(),
+        unwritten: written.err().map(|error| error.to_string()),
+    }
 }
 
 /// Whether sockets of a script can be taken to make calls on them: some containers' filters forbid it.

@@ -187,6 +187,9 @@ impl Sight<'_> {
         if stored.accesses_dropped > 0 || stored.denials_dropped > 0 {
             self.incomplete("uses of paths");
         }
+        if stored.network_dropped > 0 {
+            self.incomplete("networks and sockets");
+        }
         if stored.programs_refused > 0 {
             self.incomplete("programs");
         }
@@ -554,9 +557,13 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_record_is_a_finding() {
-        for field in
-            ["accesses_dropped", "denials_dropped", "programs_refused", "instruction_count"]
-        {
+        for field in [
+            "accesses_dropped",
+            "denials_dropped",
+            "network_dropped",
+            "programs_refused",
+            "instruction_count",
+        ] {
             let observed = observed(json!({ field: 1 }));
             assert!(observed.behaviour.findings.contains("record-incomplete"), "{field}");
             let codes = observed.findings.iter().map(|finding| finding.code.as_str());

@@ -223,6 +223,10 @@ impl Report<'_> {
             .collect();
         page.warning(&format!("Network and sockets ({})", attempts.len()));
         self.list(page, lines.iter().map(String::as_str));
+        if self.stored.network_dropped > 0 {
+            let more = counted(self.stored.network_dropped, "further attempt");
+            page.line(2, &format!("{more} did not fit into the record"));
+        }
     }
 
     fn read(&self, page: &mut Page) {

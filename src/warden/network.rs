@@ -25,18 +25,16 @@ use nix::sys::stat::fstat;
 
 use super::address::{Address, DOMAIN, Message, header_at};
 use super::argument;
+use super::attempts::{Attempts, Kind, Tried};
 use super::found::path_only;
 use super::place::Place;
 use super::procfs::Procfs;
 use super::socket::{self as real, Peer, Socket, Work};
 use super::waiting::{self, Waiting};
 use crate::access::Outcome;
-use crate::network::Attempt;
 use crate::policy::Grants;
 use crate::sys::{self, Answer, Notification};
 
-/// So many different attempts are kept, and so many that were denied.
-const KEPT: usize = 1000;
 /// More sockets than a script has open at a time are not remembered.
 const REMEMBERED: usize = 10_000;
 /// So much is sent by one call: no datagram is longer, and of a stream the caller sends the rest.
@@ -46,16 +44,9 @@ const MOST: usize = 65_536;
 #[derive(Debug)]
 pub struct Network<'g> {
     grants: &'g Grants,
-    attempts: Vec<Attempt>,
+    attempts: Attempts,
     /// By inode number: stand-ins, or under a permissive policy all sockets.
     known: HashMap<u64, Known>,
-}
-
-/// A socket that was asked for.
-#[derive(Clone, Copy, Debug)]
-struct Kind {
-    family: i32,
-    kind: i32,
 }
 
 #[derive(Clone, Debug)]
@@ -74,13 +65,6 @@ pub enum Judged {
     Later(Box<Waiting>),
 }
 
-/// What was tried at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tried {
-    Reach,
-    Listen,
-}
-
 fn low(call: &Notification, index: usize) -> i32 {
     argument::descriptor(call.arguments[index])
 }
@@ -89,7 +73,7 @@ impl<'g> Network<'g> {
     /// None yet, of a script with these grants.
     #[must_use]
     pub fn new(grants: &'g Grants) -> Self {
-        Self { grants, attempts: Vec::new(), known: HashMap::new() }
+        Self { grants, attempts: Attempts::default(), known: HashMap::new() }
     }
 
     /// Judges, notes and makes a call on a socket; none if it is not such a call.
@@ -121,7 +105,7 @@ impl<'g> Network<'g> {
 
     /// All attempts.
     #[must_use]
-    pub fn attempts(&self) -> &[Attempt] {
+    pub fn attempts(&self) -> &Attempts {
         &self.attempts
     }
 
@@ -147,7 +131,7 @@ impl<'g> Network<'g> {
             self.remember(inode, asked);
             return Answer::Descriptor(socket, flags.contains(SockFlag::SOCK_CLOEXEC));
         }
-        self.note(asked, Tried::Reach, Address::default(), None, process, Outcome::Denied);
+        self.attempts.note(asked, Tried::Reach, Address::default(), None, process, Outcome::Denied);
         Answer::Fail(Errno::EACCES)
     }
 
@@ -209,13 +193,13 @@ impl<'g> Network<'g> {
                 let Some(ip) = to.ip.filter(|_| self.covers(&to)) else {
                     return Ok(self.refuse(kind, Tried::Reach, to, process));
                 };
-                self.note(kind, Tried::Reach, to, None, process, Outcome::Allowed);
+                self.attempts.note(kind, Tried::Reach, to, None, process, Outcome::Allowed);
                 Peer::Ip(ip)
             }
             libc::AF_UNIX if socket.family == libc::AF_UNIX => {
                 match self.unix_peer(call, to, procfs)? {
                     Ok((to, file)) => {
-                        self.note(kind, Tried::Reach, to, None, process, Outcome::Allowed);
+                        self.attempts.note(kind, Tried::Reach, to, None, process, Outcome::Allowed);
                         Peer::Unix(file)
                     }
                     Err(to) => return Ok(self.refuse(kind, Tried::Reach, to, process)),
@@ -275,7 +259,7 @@ impl<'g> Network<'g> {
                 Kind { family: socket.family, kind: socket.kind }
             }
         };
-        self.note(kind, Tried::Listen, to, None, process, Outcome::Denied);
+        self.attempts.note(kind, Tried::Listen, to, None, process, Outcome::Denied);
         Err(Errno::EACCES)
     }
 
@@ -305,7 +289,7 @@ impl<'g> Network<'g> {
                 let to = message.to.clone().or_else(|| stand_in.server.clone());
                 let to = to.ok_or(Errno::ENOTCONN)?;
                 let host = (to.port == Some(DOMAIN)).then(|| message.host(call)).flatten();
-                self.note(stand_in.kind, Tried::Reach, to, host, process, Outcome::Denied);
+                self.attempts.note(stand_in.kind, Tried::Reach, to, host, process, Outcome::Denied);
             }
             // As if nobody listened there: a resolver gives up at once.
             return Err(Errno::ECONNREFUSED);
@@ -401,7 +385,7 @@ impl<'g> Network<'g> {
                 let ip = to.ip.ok_or_else(|| failed(Errno::EAFNOSUPPORT))?;
                 let is_given = self.covers(to);
                 let outcome = if is_given { Outcome::Allowed } else { Outcome::Denied };
-                self.note(kind, Tried::Reach, to.clone(), host, process, outcome);
+                self.attempts.note(kind, Tried::Reach, to.clone(), host, process, outcome);
                 if !is_given {
                     return Err(failed(Errno::EACCES));
                 }
@@ -429,7 +413,7 @@ impl<'g> Network<'g> {
             let (text, port) = (Some(server.ip().to_string()), Some(DOMAIN));
             let to = Address { text, port, ip: Some(server), ..Address::default() };
             let kind = Kind { family: socket.family, kind: socket.kind };
-            self.note(kind, Tried::Reach, to, Some(host), process, Outcome::Allowed);
+            self.attempts.note(kind, Tried::Reach, to, Some(host), process, Outcome::Allowed);
         }
     }
 
@@ -501,51 +485,12 @@ impl<'g> Network<'g> {
         };
         let is_given = is_given && tried == Tried::Reach;
         let outcome = if is_given { Outcome::Allowed } else { Outcome::Denied };
-        self.note(kind, tried, to, host, process, outcome);
+        self.attempts.note(kind, tried, to, host, process, outcome);
     }
 
     fn refuse(&mut self, kind: Kind, tried: Tried, to: Address, process: u32) -> Judged {
-        self.note(kind, tried, to, None, process, Outcome::Denied);
+        self.attempts.note(kind, tried, to, None, process, Outcome::Denied);
         Judged::Now(Answer::Fail(Errno::EACCES))
-    }
-
-    /// Notes an attempt, or counts it.
-    fn note(
-        &mut self,
-        socket: Kind,
-        tried: Tried,
-        to: Address,
-        host: Option<String>,
-        process: u32,
-        outcome: Outcome,
-    ) {
-        let attempt = Attempt {
-            family: family_name(socket.family),
-            kind: kind_name(socket.kind),
-            address: to.text,
-            port: to.port,
-            host,
-            listens: tried == Tried::Listen,
-            outcome,
-            count: 1,
-            process,
-        };
-        let known = self.attempts.iter().position(|known| {
-            let Attempt { count, process, .. } = *known;
-            *known == Attempt { count, process, ..attempt.clone() }
-        });
-        match known {
-            Some(index) => self.attempts[index].count += 1,
-            None if self.attempts.len() < KEPT => self.attempts.push(attempt),
-            // What was allowed leaves room for what is denied, or nobody would hear of that.
-            None if attempt.outcome == Outcome::Denied => {
-                let denied = self.attempts.iter().filter(|kept| kept.outcome == Outcome::Denied);
-                if denied.count() < KEPT {
-                    self.attempts.push(attempt);
-                }
-            }
-            None => {}
-        }
     }
 }
 
@@ -586,29 +531,4 @@ fn new_stand_in(flags: SockFlag) -> Result<(OwnedFd, u64), Errno> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     let inode = fstat(&socket)?.st_ino;
     Ok((socket, inode))
-}
-
-/// As a person calls this address family (`address_families`(7)).
-fn family_name(family: i32) -> String {
-    let name = match family {
-        libc::AF_UNIX => "Unix",
-        libc::AF_INET => "IPv4",
-        libc::AF_INET6 => "IPv6",
-        libc::AF_NETLINK => "netlink",
-        libc::AF_PACKET => "packet",
-        _ => return family.to_string(),
-    };
-    name.to_owned()
-}
-
-/// As a person calls this type of socket (socket(2)).
-fn kind_name(kind: i32) -> String {
-    let name = match kind {
-        libc::SOCK_STREAM => "stream",
-        libc::SOCK_DGRAM => "datagram",
-        libc::SOCK_SEQPACKET => "seqpacket",
-        libc::SOCK_RAW => "raw",
-        _ => return kind.to_string(),
-    };
-    name.to_owned()
 }

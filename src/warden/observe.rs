@@ -61,10 +61,11 @@ impl<'a> Observer<'a> {
         self.accesses.denials()
     }
 
-    /// The networks and services that the script tried to reach.
+    /// The networks and services that the script tried to reach, and how many more there are.
     #[must_use]
-    pub fn network(&self) -> Vec<Attempt> {
-        self.network.attempts().to_vec()
+    pub fn network(&self) -> (Vec<Attempt>, u64) {
+        let attempts = self.network.attempts();
+        (attempts.kept().to_vec(), attempts.dropped())
     }
 
     /// The limits of its own that a process came to, which the kernel kept it to.
