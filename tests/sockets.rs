@@ -518,3 +518,123 @@ fn unix_sockets_are_reached_by_their_paths() {
     let errors = world.errors("");
     assert_eq!((errors["given"], errors["swapped"]), (EACCES, 0));
 }
+
+#[test]
+fn a_flood_of_what_is_allowed_hides_no_denial() {
+    let world = World::new(
+        r#"
+fn main() {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    for port in 1..1500 {
+        drop(socket.send_to(b"", (Ipv4Addr::LOCALHOST, port)));
+    }
+    drop(socket.send_to(b"x", (Ipv4Addr::new(127, 0, 0, 2), 1)));
+}
+"#,
+    );
+    world.project.write("brig.toml", "on-denial = \"fail\"\nnetwork.connect = [\"127.0.0.1:*\"]\n");
+    let config = world.project.root.join("config");
+    let output = fail(world.project.brig(&["build"]).env("XDG_CONFIG_HOME", config));
+    let text = stderr(&output);
+    assert!(text.contains("tried to reach `127.0.0.2` port 1"), "{text}");
+    let records = world.project.records();
+    let kept = records[0]["network"].as_array().unwrap().len() as u64;
+    assert_eq!((kept, records[0]["network_dropped"].as_u64()), (1001, Some(499)));
+}
+
+/// A socket with `SO_PASSCRED` is given an abstract name when it connects, even in vain (unix(7)).
+#[test]
+fn nobody_listens_under_a_name_that_the_kernel_chose() {
+    let world = World::new(
+        r#"
+fn main() {
+    let path = fs::read_to_string("to").unwrap();
+    let mut address = [0_u8; 110];
+    address[0] = 1;
+    address[2..2 + path.len()].copy_from_slice(path.as_bytes());
+    unsafe {
+        for (name, kind) in [("stream", STREAM), ("seqpacket", 5)] {
+            let socket = socket(1, kind, 0);
+            let on = 1;
+            say(&format!("{name}, option"), raw(setsockopt(socket, 1, 16, &on, 4) as isize));
+            say(&format!("{name}, connect"), raw(connect(socket, address.as_ptr(), 110) as isize));
+            say(&format!("{name}, listen"), raw(listen(socket, 1) as isize));
+        }
+    }
+}
+"#,
+    );
+    let outside = world.project.root.parent().unwrap().join("outside");
+    fs::create_dir_all(&outside).unwrap();
+    let path = outside.join("given.sock");
+    world.project.write("to", path.to_str().unwrap());
+    // Nobody listens there: the connect is made, and fails.
+    drop(UnixListener::bind(&path).unwrap());
+    let errors = world.errors(&format!("[network]\nunix = [\"{}\"]\n", path.display()));
+    for kind in ["stream", "seqpacket"] {
+        assert_eq!(errors[&format!("{kind}, option")], 0, "{errors:?}");
+        assert_eq!(errors[&format!("{kind}, connect")], libc::ECONNREFUSED, "{errors:?}");
+        assert_eq!(errors[&format!("{kind}, listen")], EACCES, "{errors:?}");
+    }
+}
+
+/// Signals come while a message waits for room at its receiver, and a part of it has gone.
+#[test]
+fn a_message_that_a_signal_interrupts_is_sent_once() {
+    let world = World::new(
+        r#"
+unsafe extern "C" {
+    fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+    fn setitimer(which: i32, new: *const [i64; 4], old: *mut [i64; 4]) -> i32;
+}
+extern "C" fn heard(_: i32) {}
+fn main() {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, ports()[0])).unwrap();
+    unsafe {
+        // Restarts what it interrupts (signal(2)).
+        signal(14, heard);
+        setitimer(0, &[0, 2000, 0, 2000], std::ptr::null_mut());
+    }
+    let (mut next, mut begun) = (0_u64, 0);
+    for _ in 0..300 {
+        let mut text: Vec<u8> = (next..next + 8192).flat_map(u64::to_le_bytes).collect();
+        text.drain(..begun);
+        let pieces = [text.as_ptr() as u64, text.len() as u64];
+        let header = [0, 0, pieces.as_ptr() as u64, 1, 0, 0, 0];
+        let sent = unsafe { sendmsg(stream.as_raw_fd(), header.as_ptr(), 0) };
+        if sent < 0 {
+            panic!("{}", io::Error::last_os_error());
+        }
+        let sent = begun + sent as usize;
+        (next, begun) = (next + sent as u64 / 8, sent % 8);
+    }
+    let all = next * 8 + begun as u64;
+    say("MiB", (all >> 20) as i32);
+    fs::write(env::var("OUT_DIR").unwrap() + "/sent", all.to_string()).unwrap();
+}
+"#,
+    );
+    let listener = world.tcp.try_clone().unwrap();
+    let receiver = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let (mut all, mut piece) = (Vec::new(), vec![0; 1 << 16]);
+        loop {
+            // Slower than a sender, so that this one waits.
+            thread::sleep(std::time::Duration::from_millis(2));
+            match stream.read(&mut piece).unwrap() {
+                0 => return all,
+                length => all.extend_from_slice(&piece[..length]),
+            }
+        }
+    });
+    let errors = world.errors(&world.rules());
+    assert!(errors["MiB"] > 5, "{errors:?}");
+    let received = receiver.join().unwrap();
+    let records = world.project.records();
+    let out = records[0]["unit"]["out_dir"].as_str().unwrap();
+    let sent: usize = fs::read_to_string(format!("{out}/sent")).unwrap().parse().unwrap();
+    assert_eq!(received.len(), sent);
+    let (words, _) = received.as_chunks::<8>();
+    let wrong = words.iter().zip(0_u64..).position(|(word, number)| *word != number.to_le_bytes());
+    assert_eq!(wrong, None);
+}
