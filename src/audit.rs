@@ -28,6 +28,7 @@ pub mod observed;
 pub mod place;
 pub mod report;
 pub mod review;
+pub mod run;
 pub mod sinks;
 pub mod why;
 

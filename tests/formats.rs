@@ -279,7 +279,10 @@ fn in_toto_is_a_statement_about_the_records() {
     let digests: Vec<String> = subjects.iter().map(digest).collect();
     let runs = report.packages.iter().flat_map(|package| &package.runs);
     let expected: Vec<String> = std::iter::once(report.workspace.lock_sha256.clone().unwrap())
-        .chain(runs.map(|run| run.record_sha256.clone()))
+        .chain(runs.flat_map(|run| {
+            let outputs = run.outputs.iter().filter_map(|output| output.sha256.clone());
+            std::iter::once(run.record_sha256.clone()).chain(outputs)
+        }))
         .collect();
     assert_eq!(digests, expected);
     let predicate = &statement["predicate"];
@@ -293,7 +296,14 @@ fn in_toto_is_a_statement_about_the_records() {
     let log = &predicate["monitorLog"];
     assert_eq!(log["network"][0]["attempt"], hostile("network"));
     let processes = log["process"].as_array().unwrap();
-    assert!(processes.iter().any(|process| process["processBinary"] == hostile("denial-program")));
+    let told = |process: &Value| process["processBinary"] == hostile("process-2-program");
+    let process = processes.iter().find(|process| told(process)).unwrap();
+    assert_eq!((&process["id"], &process["parent"]), (&2.into(), &1.into()));
+    assert_eq!(process["arguments"][1], hostile("process-2-argument"));
+    assert!(
+        names
+            .contains(format!("{}/out/{}", report.packages[0].title(), hostile("output")).as_str())
+    );
 
     let mut nothing = report;
     nothing.packages.clear();
@@ -326,7 +336,8 @@ fn html_has_no_markup_but_its_own() {
         let is_known = [
             "!DOCTYPE", "html", "head", "meta", "title", "style", "script", "body", "a", "header",
             "h1", "h2", "h3", "h4", "span", "dl", "dt", "dd", "code", "ul", "ol", "li", "section",
-            "main", "div", "input", "label", "button", "details", "summary", "b", "p",
+            "main", "div", "input", "label", "button", "details", "summary", "b", "p", "table",
+            "thead", "tbody", "tr", "th", "td", "svg", "rect",
         ]
         .contains(&name.trim_start_matches('/'));
         assert!(is_known, "<{name}>");
@@ -349,6 +360,11 @@ fn html_has_no_markup_but_its_own() {
                 "checked",
                 "data-outcome",
                 "data-denials",
+                "viewBox",
+                "preserveAspectRatio",
+                "x",
+                "width",
+                "height",
             ]
             .contains(&attribute.as_str());
             assert!(is_known, "<{name} {attribute}>");
@@ -356,7 +372,10 @@ fn html_has_no_markup_but_its_own() {
     }
     let count = |wanted: &str| tags.iter().filter(|(name, _)| name == wanted).count();
     let packages = hostile::report().packages;
-    assert_eq!((count("script"), count("style"), count("details")), (1, 1, packages.len()));
+    assert_eq!((count("script"), count("style")), (1, 1));
+    // And two runs' outputs.
+    assert_eq!(count("details"), packages.len() + 2);
+    assert_eq!(count("rect"), 3);
     assert!(!page.contains("document.title='"), "a quote is not escaped");
     let html = |text: &str| {
         let text = shown(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -387,6 +406,9 @@ fn html_has_no_markup_but_its_own() {
         "Violated-reason",
         "change-program",
         "denial-program",
+        "process-0-program",
+        "output",
+        "link",
     ] {
         let expected = html(&hostile(place));
         let is_command = place.ends_with("-program");

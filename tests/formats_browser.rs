@@ -115,11 +115,23 @@ fn packages_are_found() {
 fn three_hundred_packages_open() {
     let mut report = hostile::report();
     let packages = report.packages.split_off(1);
+    let processes = report.packages[0].runs[0].processes.clone();
     let rest = packages.iter().cycle().take(299).enumerate().map(|(number, package)| {
         let mut package = package.clone();
         package.name = format!("{}-{number}", package.name.to_lowercase());
         let reads = (0..200).map(|file| format!("{{home}}/directory {}/file-{file}.h", file / 20));
         package.behaviour.of_mut(Aspect::Reads).extend(reads);
+        // As many as of a script that compiles a small C library.
+        for run in &mut package.runs {
+            run.processes = processes.iter().cycle().take(20).cloned().collect();
+            for (id, process) in (0_u32..).zip(&mut run.processes) {
+                (process.id, process.parent) = (id, id.checked_sub(1).map(|last| last / 2));
+                process.program = Some("/usr/bin/x86_64-linux-gnu-gcc-13".to_owned());
+                let source = format!("{{package}}/source/library/file-{id}.c");
+                let arguments = ["cc", "-O3", "-ffunction-sections", "-fPIC", "-c", &source];
+                process.arguments = arguments.map(str::to_owned).to_vec();
+            }
+        }
         package
     });
     report.packages.extend(rest);

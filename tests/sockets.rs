@@ -619,7 +619,7 @@ fn main() {
     );
     let listener = world.tcp.try_clone().unwrap();
     setsockopt(&listener, RcvBuf, &4096).unwrap();
-    let receiver = thread::spawn(move || {
+    let reader = thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
         let (mut all, mut piece) = (Vec::new(), vec![0; 1 << 12]);
         loop {
@@ -633,7 +633,7 @@ fn main() {
     });
     let errors = world.errors(&world.rules());
     assert!(errors["bytes"] > 100_000, "{errors:?}");
-    let received = receiver.join().unwrap();
+    let received = reader.join().unwrap();
     let records = world.project.records();
     let out = records[0]["unit"]["out_dir"].as_str().unwrap();
     let sent: usize = fs::read_to_string(format!("{out}/sent")).unwrap().parse().unwrap();

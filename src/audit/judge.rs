@@ -4,7 +4,8 @@ use super::baseline::{Approved, Baseline, same_place};
 use super::behaviour::Behaviour;
 use super::cargo_lock::Locked;
 use super::observed::{Observed, succeeded};
-use super::report::{Change, Gone, Package, Run, Verdict};
+use super::report::{Change, Gone, Package, Verdict};
+use super::run::Run;
 use crate::show::quantity;
 
 /// A package's script, in all its runs of a build.
@@ -149,6 +150,11 @@ mod tests {
             ran_now: true,
             target: None,
             exit,
+            wall_us: 0,
+            processes: Vec::new(),
+            processes_dropped: 0,
+            outputs: Vec::new(),
+            outputs_dropped: 0,
         };
         let observed = Observed { behaviour: behaviour(programs), ..Observed::default() };
         Case { locked, runs: vec![(run, observed)], unknown: None, denial_is_fatal: false }

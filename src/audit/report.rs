@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::behaviour::{Aspect, Behaviour};
+use super::run::Run;
 use crate::exit;
 use crate::process::Exit;
 
@@ -282,21 +283,4 @@ pub struct Finding {
     pub fatal: bool,
     /// Who caused it, where one process did.
     pub by: Option<Actor>,
-}
-
-/// One run of a script.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
-    /// The record's file, absolute.
-    pub record: String,
-    /// SHA-256 of the record.
-    pub record_sha256: String,
-    /// When it began, in seconds since 1970-01-01 UTC.
-    pub started: u64,
-    /// Whether this audit ran it; else it was fresh, and its record was read.
-    pub ran_now: bool,
-    /// The triple that was built for.
-    pub target: Option<String>,
-    /// How the script ended.
-    pub exit: Exit,
 }

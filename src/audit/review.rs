@@ -17,9 +17,10 @@ use super::evidence::{self, Evidence, name_and_version};
 use super::judge::{Case, judge};
 use super::observed::Observer;
 use super::report::{
-    Document, Location, Outcome, Package, Policy as ReportedPolicy, Report, Run, SCHEMA, Verdict,
+    Document, Location, Outcome, Package, Policy as ReportedPolicy, Report, SCHEMA, Verdict,
     Workspace,
 };
+use super::run::Run;
 use super::{beside, last};
 use crate::cli::Audit;
 use crate::completeness;
@@ -327,14 +328,8 @@ impl Bench<'_> {
             .map(|(file, sha256)| Document { file: file.clone(), sha256: sha256.clone() });
         self.policies.insert(ReportedPolicy { name: policy.name, documents: documents.collect() });
         let seen = observer.observe(&stored, case.runs.len());
-        let run = Run {
-            record: evidence.record.to_string_lossy().into_owned(),
-            record_sha256: beside::digest(&text),
-            started: stored.started,
-            ran_now: evidence.ran_now,
-            target: stored.unit.target.as_ref().map(|target| target.to_string()),
-            exit: stored.exit,
-        };
+        let record = evidence.record.to_string_lossy().into_owned();
+        let run = Run::of(&stored, record, beside::digest(&text), evidence.ran_now);
         case.runs.push((run, seen));
     }
 

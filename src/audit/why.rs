@@ -17,7 +17,8 @@ use super::fail;
 use super::judge::{Case, judge};
 use super::names::{Names, Usual};
 use super::observed::Observer;
-use super::report::{Package, Run, Verdict};
+use super::report::{Package, Verdict};
+use super::run::Run;
 use crate::access::Kind;
 use crate::cli::Show;
 use crate::exit::{self, Ending};
@@ -186,14 +187,8 @@ impl Context {
             None => Locked { name, version, ..Locked::default() },
         };
         let observed = Observer::new(&self.root).observe(stored, 0);
-        let reported = Run {
-            record: run.path.to_string_lossy().into_owned(),
-            record_sha256: String::new(),
-            started: stored.started,
-            ran_now: false,
-            target: None,
-            exit: stored.exit,
-        };
+        let record = run.path.to_string_lossy().into_owned();
+        let reported = Run::of(stored, record, String::new(), false);
         let case = Case {
             locked,
             runs: vec![(reported, observed)],

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use cargo_brig::audit::behaviour::{Aspect, Behaviour};
 use cargo_brig::audit::report::{
     Actor, Change, Denial, Document, Finding, Gone, Location, Outcome, Package, Policy, Report,
-    Run, SCHEMA, Verdict, Workspace,
+    SCHEMA, Verdict, Workspace,
 };
+use cargo_brig::audit::run::{Output, Process, Run};
 use cargo_brig::process::Exit;
 
 /// Ends lines, strings, attributes, elements, comments, scripts, CDATA sections and workflow commands;
@@ -50,6 +51,11 @@ fn package(verdict: Verdict) -> Package {
             ran_now: false,
             target: Some("x86_64-unknown-linux-gnu".to_owned()),
             exit: Exit::Code(0),
+            wall_us: 1_500_000,
+            processes: Vec::new(),
+            processes_dropped: 0,
+            outputs: Vec::new(),
+            outputs_dropped: 0,
         }],
         lock: Some(Location { file: "Cargo.lock".to_owned(), line: 12 }),
         manifest: None,
@@ -57,6 +63,39 @@ fn package(verdict: Verdict) -> Package {
         name,
         verdict,
     }
+}
+
+/// One that begins another, that becomes no program, that nobody saw end.
+fn processes() -> Vec<Process> {
+    let process = |id: u32, parent: Option<u32>| Process {
+        id,
+        parent,
+        program: Some(hostile(&format!("process-{id}-program"))),
+        arguments: vec!["cc".to_owned(), hostile(&format!("process-{id}-argument"))],
+        started_us: u64::from(id) * 250_000,
+        wall_us: Some(500_000),
+        exit: Some(Exit::Code(0)),
+        cpu_us: Some(400_000),
+        peak_rss_kib: Some(20_480),
+    };
+    let forked = Process { program: None, arguments: Vec::new(), ..process(1, Some(0)) };
+    let unseen = Process { wall_us: None, exit: None, cpu_us: None, ..process(2, Some(1)) };
+    vec![process(0, None), forked, unseen]
+}
+
+fn outputs() -> Vec<Output> {
+    let output = |path: &str, size| Output {
+        path: path.to_owned(),
+        size,
+        sha256: Some("67".repeat(32)),
+        link: None,
+    };
+    let link = Some(hostile("link"));
+    vec![
+        output(&hostile("output"), 2048),
+        Output { sha256: None, link, ..output("link", 0) },
+        Output { sha256: None, ..output("large", 1 << 40) },
+    ]
 }
 
 /// All that a package can have, each text hostile.
@@ -108,6 +147,11 @@ fn worst() -> Package {
                 ran_now: true,
                 target: Some(hostile("target")),
                 exit: Exit::Code(1),
+                wall_us: 2_000_000,
+                processes: processes(),
+                processes_dropped: 3,
+                outputs: outputs(),
+                outputs_dropped: 2,
             },
             Run {
                 record: hostile("/other-record"),
@@ -116,6 +160,11 @@ fn worst() -> Package {
                 ran_now: false,
                 target: None,
                 exit: Exit::Signal(9),
+                wall_us: 10,
+                processes: Vec::new(),
+                processes_dropped: 0,
+                outputs: outputs(),
+                outputs_dropped: 0,
             },
         ],
         lock: Some(Location { file: hostile("lock"), line: 3 }),

@@ -4,6 +4,8 @@
 //! an attribute or the page's own script or style; and the page's policy (Content Security Policy
 //! Level 3, section 2.3.1) lets no others run than these two, which it names by their digests.
 
+pub mod runs;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Write as _};
@@ -14,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::sentence;
 use crate::access::printable;
 use crate::audit::behaviour::Aspect;
-use crate::audit::report::{Actor, Outcome, Package, Report, Run, Verdict};
+use crate::audit::report::{Actor, Outcome, Package, Report, Verdict};
 use crate::show::quantity::{self, counted, moment};
 
 const STYLE: &str = include_str!("html/style.css");
@@ -208,7 +210,7 @@ impl Page<'_> {
         self.findings()?;
         self.changes()?;
         self.behaviour()?;
-        self.processes()?;
+        runs::write(self.report, package, self.out)?;
         self.origin()?;
         writeln!(self.out, "</div>\n</details>")
     }
@@ -298,57 +300,6 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// The runs in the order in which they began, and in each the processes by their numbers, which are
-    /// in the order in which the warden heard of them; with what each was the first to do.
-    fn processes(&mut self) -> io::Result<()> {
-        let package = self.package;
-        if package.runs.is_empty() {
-            return Ok(());
-        }
-        let deeds = deeds(package);
-        let mut runs: Vec<(usize, &Run)> = package.runs.iter().enumerate().collect();
-        runs.sort_by_key(|(_, run)| run.started);
-        writeln!(self.out, "<h3>Runs and processes</h3>\n<ol>")?;
-        for (index, run) in runs {
-            let target = run
-                .target
-                .as_deref()
-                .map_or_else(String::new, |target| format!(" for <code>{}</code>", Shown(target)));
-            let when = if run.ran_now {
-                let later = run.started.saturating_sub(self.report.started);
-                format!("{later} s after the audit began")
-            } else {
-                format!("earlier, at {}", moment(run.started))
-            };
-            let exit = quantity::exit(run.exit);
-            writeln!(self.out, "<li>{when}{target}: {exit}")?;
-            write!(
-                self.out,
-                "<span class=\"by\">record <code>{}</code></span>",
-                Shown(&run.record)
-            )?;
-            let of_run: Vec<_> = deeds.range((index, 0)..=(index, u32::MAX)).collect();
-            if !of_run.is_empty() {
-                writeln!(self.out, "<ul>")?;
-                for ((_, process), (actor, deeds)) in of_run {
-                    let command = sentence::command(actor);
-                    write!(
-                        self.out,
-                        "<li>process {process}: <code>{}</code><ul>",
-                        Shown(&command)
-                    )?;
-                    for deed in deeds {
-                        write!(self.out, "<li>{deed}</li>")?;
-                    }
-                    writeln!(self.out, "</ul></li>")?;
-                }
-                writeln!(self.out, "</ul>")?;
-            }
-            writeln!(self.out, "</li>")?;
-        }
-        writeln!(self.out, "</ol>")
-    }
-
     fn origin(&mut self) -> io::Result<()> {
         let package = self.package;
         writeln!(self.out, "<h3>Where it comes from</h3>\n<dl>")?;
@@ -369,30 +320,6 @@ impl Page<'_> {
         }
         writeln!(self.out, "</dl>")
     }
-}
-
-/// What each process, by its run and number, was the first to do.
-fn deeds(package: &Package) -> BTreeMap<(usize, u32), (&Actor, Vec<String>)> {
-    let denials = package
-        .denials
-        .iter()
-        .map(|denial| (&denial.by, format!("denied: <code>{}</code>", Shown(&denial.message))));
-    let findings = package
-        .findings
-        .iter()
-        .map(|finding| (&finding.by, format!("found: <code>{}</code>", Shown(&finding.message))));
-    let changes = package.added.iter().map(|change| {
-        let value = Shown(&change.value);
-        (&change.by, format!("{} <code>{value}</code>", change.aspect.verb()))
-    });
-    let mut deeds = BTreeMap::new();
-    for (by, deed) in denials.chain(findings).chain(changes) {
-        if let Some(actor) = by {
-            let entry = deeds.entry((actor.run, actor.process));
-            entry.or_insert_with(|| (actor, Vec::new())).1.push(deed);
-        }
-    }
-    deeds
 }
 
 /// A text as the page shows it, between elements or in a quoted attribute: printable, and free of what is
@@ -422,7 +349,7 @@ struct By<'p>(Option<&'p Actor>);
 impl Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(actor) = self.0 else { return Ok(()) };
-        let command = sentence::command(actor);
+        let command = sentence::command(&actor.program, &actor.arguments);
         write!(
             f,
             "<span class=\"by\">by process {}: <code>{}</code></span>",

@@ -2,10 +2,11 @@
 //! to be signed (github.com/in-toto/attestation, `spec/v1/statement.md` and
 //! `spec/predicates/runtime-trace.md`).
 //!
-//! Its subjects are what it speaks for: the records, and the `Cargo.lock` that was built from. Files that
-//! scripts used are told with their processes and not as `fileAccess`, where each would need a digest.
+//! Its subjects are what it speaks for: the `Cargo.lock` that was built from, the records, and the files
+//! that the scripts left in `OUT_DIR`, as far as the records have their digests. Files that scripts used are
+//! told with the behaviour and not as `fileAccess`, where each would need a digest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use super::timestamp::timestamp;
 use super::uri;
 use super::visible_json;
 use crate::audit::behaviour::{Aspect, Behaviour};
-use crate::audit::report::{Actor, Denial, Finding, Outcome, Package, Policy, Report, Verdict};
+use crate::audit::report::{Denial, Finding, Outcome, Package, Policy, Report, Verdict};
 use crate::process::Exit;
 
 /// The platform that started the monitored processes.
@@ -83,64 +84,67 @@ fn sha256(digest: &str) -> BTreeMap<&'static str, String> {
     BTreeMap::from([("sha256", digest.to_owned())])
 }
 
-/// Names are unique, as subjects' should be: those of records end in a number.
+/// Names are unique, as subjects' should be: those of a package's second run have a number.
 fn subjects(report: &Report) -> Vec<Resource<'_>> {
     let lock = report.workspace.lock_sha256.as_deref().map(|digest| Resource {
         name: "Cargo.lock".to_owned(),
         digest: sha256(digest),
         annotations: None,
     });
-    let mut taken = BTreeSet::new();
-    let records = report
-        .packages
-        .iter()
-        .flat_map(|package| package.runs.iter().map(move |run| (package, run)));
-    let records = records.map(|(package, run)| {
-        let mut number = 1;
-        let mut name = format!("{}/brig.json", package.title());
-        while !taken.insert(name.clone()) {
-            number += 1;
-            name = format!("{}/brig.json#{number}", package.title());
-        }
-        Resource {
-            name,
-            digest: sha256(&run.record_sha256),
-            annotations: Some(RecordOf {
+    let mut subjects: Vec<Resource<'_>> = lock.into_iter().collect();
+    let mut runs: BTreeMap<String, usize> = BTreeMap::new();
+    for package in &report.packages {
+        for run in &package.runs {
+            let title = package.title();
+            let number = runs.entry(title.clone()).and_modify(|number| *number += 1).or_insert(1);
+            let run_of = if *number > 1 { format!("{title}#{number}") } else { title };
+            let annotations = Some(Made {
                 package: &package.name,
                 version: &package.version,
                 target: run.target.as_deref(),
-            }),
+            });
+            let record = ("brig.json", Some(run.record_sha256.as_str()));
+            let outputs =
+                run.outputs.iter().map(|output| (output.path.as_str(), output.sha256.as_deref()));
+            let files = std::iter::once((run_of.clone(), record))
+                .chain(outputs.map(|output| (format!("{run_of}/out"), output)));
+            subjects.extend(files.filter_map(|(directory, (path, digest))| {
+                Some(Resource {
+                    name: format!("{directory}/{path}"),
+                    digest: sha256(digest?),
+                    annotations,
+                })
+            }));
         }
-    });
-    lock.into_iter().chain(records.collect::<Vec<_>>()).collect()
+    }
+    subjects
 }
 
-/// Who is known by name: the runs' scripts, and each process that did something first.
+/// The runs as wholes, and the processes of each.
 fn processes(package: &Package) -> Vec<Process<'_>> {
-    let scripts = package.runs.iter().enumerate().map(|(index, run)| Process {
-        package: &package.name,
-        version: &package.version,
-        run: index,
-        started: Some(timestamp(run.started)),
-        exit: Some(run.exit),
-        ..Process::default()
-    });
-    let changes = package.added.iter().filter_map(|change| change.by.as_ref());
-    let denials = package.denials.iter().filter_map(|denial| denial.by.as_ref());
-    let findings = package.findings.iter().filter_map(|finding| finding.by.as_ref());
-    let mut actors: Vec<&Actor> = changes.chain(denials).chain(findings).collect();
-    actors.sort_by_key(|actor| (actor.run, actor.process));
-    actors.dedup();
-    let actors = actors.into_iter().map(|actor| Process {
-        package: &package.name,
-        version: &package.version,
-        run: actor.run,
-        id: Some(actor.process),
-        binary: Some(&actor.program),
-        arguments: &actor.arguments,
-        ..Process::default()
-    });
-    scripts.chain(actors).collect()
+    let mut all = Vec::new();
+    for (index, run) in package.runs.iter().enumerate() {
+        let of_run = Process {
+            package: &package.name,
+            version: &package.version,
+            run: index,
+            ..Process::default()
+        };
+        let started = Some(timestamp(run.started));
+        let wall_us = Some(run.wall_us);
+        all.push(Process { started, wall_us, exit: Some(run.exit), ..of_run.clone() });
+        all.extend(run.processes.iter().map(|process| Process {
+            id: Some(process.id),
+            parent: process.parent,
+            binary: process.program.as_deref(),
+            arguments: &process.arguments,
+            started_us: Some(process.started_us),
+            wall_us: process.wall_us,
+            exit: process.exit,
+            ..of_run.clone()
+        }));
+    }
+    all
 }
 
 fn network(package: &Package) -> impl Iterator<Item = Network<'_>> {
@@ -167,11 +171,12 @@ struct Resource<'s> {
     name: String,
     digest: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<RecordOf<'s>>,
+    annotations: Option<Made<'s>>,
 }
 
-#[derive(Serialize)]
-struct RecordOf<'s> {
+/// By which run a file was made.
+#[derive(Clone, Copy, Serialize)]
+struct Made<'s> {
     package: &'s str,
     version: &'s str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,7 +222,7 @@ struct MonitorLog<'s> {
     network: Vec<Network<'s>>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Process<'s> {
     package: &'s str,
@@ -227,12 +232,20 @@ struct Process<'s> {
     /// Its index in that record; none of the run as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u32>,
     #[serde(rename = "processBinary", skip_serializing_if = "Option::is_none")]
     binary: Option<&'s str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     arguments: &'s [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<String>,
+    /// Since the run's start, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_us: Option<u64>,
+    /// How long it took, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wall_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit: Option<Exit>,
 }

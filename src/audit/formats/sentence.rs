@@ -65,9 +65,10 @@ pub fn gone(gone: &Gone) -> String {
 
 /// The program and its arguments, cut where they are long.
 #[must_use]
-pub fn command(actor: &Actor) -> String {
-    let words = std::iter::once(&actor.program).chain(actor.arguments.iter().skip(1));
-    let words: Vec<String> = words.map(|word| printable(word)).collect();
+pub fn command(program: &str, arguments: &[String]) -> String {
+    let words = arguments.iter().skip(1).map(String::as_str);
+    let words = std::iter::once(program).chain(words);
+    let words: Vec<String> = words.map(printable).collect();
     let line = words.join(" ");
     match line.char_indices().nth(COMMAND) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -87,7 +88,7 @@ pub fn lines(mut sentences: Vec<String>, most: usize) -> String {
 
 fn by(actor: Option<&Actor>) -> String {
     actor.map_or_else(String::new, |actor| {
-        format!(" (process {}: {})", actor.process, command(actor))
+        format!(" (process {}: {})", actor.process, command(&actor.program, &actor.arguments))
     })
 }
 
