@@ -53,6 +53,7 @@ pub struct Record<'a> {
     instructions: &'a [Instruction],
     instruction_count: u64,
     withheld_instructions: Vec<WithheldRecord<'a>>,
+    withheld_dropped: u64,
     withheld_variables: Vec<String>,
     swallowed_instructions: &'a [String],
     denials: &'a [Access],
@@ -203,6 +204,7 @@ impl<'a> Record<'a> {
                     fatal: withheld.fatal,
                 })
                 .collect(),
+            withheld_dropped: relayed.withheld_dropped,
             withheld_variables: grants
                 .withheld
                 .iter()

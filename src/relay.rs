@@ -15,8 +15,13 @@ use crate::terminal::{self, Filter};
 /// No instruction is longer, in bytes. Cargo knows no limit, but each value becomes an argument or
 /// a variable, of which the kernel takes 128 KiB (execve(2), `MAX_ARG_STRLEN`).
 pub const LONGEST_INSTRUCTION: usize = 1024 * 1024;
-/// So many instructions are kept for the record; later ones are relayed and counted.
-const KEPT: usize = 10_000;
+/// So many instructions are kept for the record, and so many bytes of them; later ones are relayed and
+/// counted.
+const KEPT: (usize, usize) = (10_000, 16 * 1024 * 1024);
+/// So many that are withheld are kept, and so many besides for which the unit fails.
+const WITHHELD: usize = 1000;
+/// So many characters are kept of each.
+const WITHHELD_LINE: usize = 4096;
 /// So many bytes of a line that is not an instruction are looked at for one in its middle.
 const LOOKED_AT: usize = 4096;
 /// So many such lines are kept, and so many characters of each.
@@ -36,7 +41,7 @@ pub enum Error {
 /// An instruction that did not reach Cargo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withheld {
-    /// The instruction as a line.
+    /// The instruction as a line; of a very long one the beginning, and `…`.
     pub line: String,
     /// Why.
     pub reason: String,
@@ -66,6 +71,8 @@ pub struct Relayed {
     pub count: u64,
     /// Those that did not reach Cargo.
     pub withheld: Vec<Withheld>,
+    /// How many more of those there were.
+    pub withheld_dropped: u64,
     /// The first of the lines in which an instruction follows other text, so that Cargo ignores it.
     pub swallowed: Vec<String>,
 }
@@ -83,6 +90,8 @@ pub struct Relay<W, J> {
     /// Where such lines go.
     filter: Filter,
     relayed: Relayed,
+    /// The bytes of the instructions in it.
+    kept: usize,
 }
 
 /// What the beginning of a line tells.
@@ -125,6 +134,7 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
             passed: Vec::new(),
             filter: Filter::default(),
             relayed: Relayed::default(),
+            kept: 0,
         }
     }
 
@@ -192,21 +202,24 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
             Line::Instruction(instruction) => match (self.judge)(&instruction) {
                 Decision::Relay => {
                     let instruction = shown(instruction);
-                    writeln!(self.out, "{instruction}").map_err(Error::Write)?;
+                    let line = instruction.to_string();
+                    writeln!(self.out, "{line}").map_err(Error::Write)?;
                     self.relayed.count += 1;
-                    if self.relayed.instructions.len() < KEPT {
+                    let (most, bytes) = KEPT;
+                    self.kept = self.kept.saturating_add(line.len());
+                    if self.relayed.instructions.len() < most && self.kept <= bytes {
                         self.relayed.instructions.push(instruction);
                     }
                 }
-                Decision::Omit(reason) => self.withhold(instruction.to_string(), reason, false),
+                Decision::Omit(reason) => self.withhold(&instruction.to_string(), reason, false),
                 Decision::Withhold(reason) => {
-                    self.withhold(instruction.to_string(), &reason, true);
+                    self.withhold(&instruction.to_string(), &reason, true);
                 }
             },
             // Cargo would refuse the whole output. A later Cargo may know the key and act on what
             // nobody judged, so it does not get the line.
             Line::Invalid(InvalidInstruction { line, reason }) => {
-                self.withhold(line, &reason.to_string(), true);
+                self.withhold(&line, &reason.to_string(), true);
             }
         }
         self.pending = line;
@@ -231,10 +244,20 @@ impl<W: Write, J: FnMut(&Instruction) -> Decision> Relay<W, J> {
         self.passed.clear();
     }
 
-    fn withhold(&mut self, line: String, reason: &str, fatal: bool) {
-        if self.relayed.withheld.len() < KEPT {
-            self.relayed.withheld.push(Withheld { line, reason: reason.to_owned(), fatal });
+    fn withhold(&mut self, line: &str, reason: &str, fatal: bool) {
+        let Relayed { withheld, withheld_dropped, .. } = &mut self.relayed;
+        // What is only omitted leaves room for that for which the unit fails.
+        let fails = || withheld.iter().filter(|withheld| withheld.fatal).count();
+        if withheld.len() >= WITHHELD && (!fatal || fails() >= WITHHELD) {
+            *withheld_dropped += 1;
+            return;
         }
+        let mut characters = line.chars();
+        let mut line: String = characters.by_ref().take(WITHHELD_LINE).collect();
+        if characters.next().is_some() {
+            line.push('…');
+        }
+        withheld.push(Withheld { line, reason: reason.to_owned(), fatal });
     }
 }
 
@@ -308,6 +331,38 @@ mod tests {
         }
         let far = [vec![b'x'; 2 * LOOKED_AT], b"cargo:rustc-cfg=a".to_vec()].concat();
         assert!(relay(&[&far]).1.swallowed.is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_what_is_omitted_hides_nothing_fatal() {
+        let judge = |instruction: &Instruction| match instruction.kind() {
+            Kind::Cfg(_) => Decision::Omit("so"),
+            _ => Decision::Withhold("no".into()),
+        };
+        let mut relay = Relay::new(io::sink(), judge);
+        for _ in 0..WITHHELD + 5 {
+            relay.feed(b"cargo::rustc-cfg=x\n").unwrap();
+        }
+        relay
+            .feed(&[b"cargo::rustc-env=A=", vec![b'x'; 2 * WITHHELD_LINE].as_slice()].concat())
+            .unwrap();
+        let relayed = relay.finish().unwrap();
+        assert_eq!((relayed.withheld.len(), relayed.withheld_dropped), (WITHHELD + 1, 5));
+        let last = relayed.withheld.last().unwrap();
+        assert!(last.fatal && last.line.ends_with("xx…"));
+        assert_eq!(last.line.chars().count(), WITHHELD_LINE + 1);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut relay = Relay::new(io::sink(), |_: &Instruction| Decision::Relay);
+        let long = [b"cargo::rustc-env=A=", vec![b'x'; LONGEST_INSTRUCTION / 2].as_slice(), b"\n"]
+            .concat();
+        for _ in 0..40 {
+            relay.feed(&long).unwrap();
+        }
+        let relayed = relay.finish().unwrap();
+        assert_eq!((relayed.instructions.len(), relayed.count), (31, 40));
     }
 
     #[test]

@@ -188,6 +188,9 @@ pub struct Stored<'a> {
     /// Those that it was not given.
     #[serde(borrow, default)]
     pub withheld_instructions: Vec<Withheld<'a>>,
+    /// How many more of those there were.
+    #[serde(default)]
+    pub withheld_dropped: u64,
     /// Names of variables that the script was not given.
     #[serde(borrow, default)]
     pub withheld_variables: Vec<Text<'a>>,

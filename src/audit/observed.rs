@@ -335,7 +335,9 @@ impl Sight<'_> {
                 self.add(Aspect::Instructions, kind, None);
             }
         }
-        if stored.instruction_count > stored.instructions.len() as u64 {
+        if stored.instruction_count > stored.instructions.len() as u64
+            || stored.withheld_dropped > 0
+        {
             self.incomplete("instructions");
         }
         for withheld in stored.withheld_instructions.iter().filter(|withheld| !withheld.fatal) {
@@ -562,6 +564,7 @@ mod tests {
             "denials_dropped",
             "network_dropped",
             "programs_refused",
+            "withheld_dropped",
             "instruction_count",
         ] {
             let observed = observed(json!({ field: 1 }));
