@@ -3,145 +3,25 @@
 //! The dependency comes from a vendored directory that stands for the registry, so that it has a version
 //! and a checksum in `Cargo.lock` and nothing is fetched.
 
+#[path = "support/audited.rs"]
+mod audited;
 mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
+use audited::{World, assert_says};
 use cargo_brig::exit;
 use serde_json::Value;
 use support::{Project, TOOL, clean_command, shown, stderr, stdout, succeed};
 
-const MANIFEST: &str = "\
-[package]
-name = \"ship\"
-version = \"0.1.0\"
-edition = \"2024\"
-
-[dependencies]
-hull = \"1\"
-";
-
-const CONFIG: &str = "\
-[source.crates-io]
-replace-with = \"vendored\"
-
-[source.vendored]
-directory = \"vendor\"
-";
-
-/// What the first version of the dependency does: everything that is usual.
-const USUAL: &str = r#"
-    let out_dir = std::env::var("OUT_DIR").unwrap();
-    std::fs::write(out_dir + "/planks.rs", "3").unwrap();
-    let _ = std::env::var("HULL_MODE");
-    std::process::Command::new("uname").output().unwrap();
-    println!("cargo::rustc-check-cfg=cfg(afloat)");
-    println!("cargo::rustc-cfg=afloat");
-    println!("cargo::rerun-if-changed=build.rs");
-"#;
-
-/// A project with a home directory of its own beside it.
-struct World {
-    project: Project,
-    home: PathBuf,
-}
-
 impl World {
-    /// With the first version of the dependency.
-    fn new() -> Self {
-        let project = Project::of(
-            "ship",
-            &[("Cargo.toml", MANIFEST), ("src/lib.rs", ""), (".cargo/config.toml", CONFIG)],
-        );
-        let home = project.root.with_file_name("hóme of a user");
-        fs::create_dir_all(home.join(".ssh")).unwrap();
-        fs::write(home.join(".ssh/id_rsa"), "secret").unwrap();
-        let world = Self { project, home };
-        world.vendor("1.0.0", "");
-        world
-    }
-
-    /// Adds a version of the dependency that does this besides what is usual.
-    fn vendor(&self, version: &str, more: &str) {
-        let file = |name: &str, text: &str| {
-            self.project.write(&format!("vendor/hull-{version}/{name}"), text);
-        };
-        let manifest =
-            format!("[package]\nname = \"hull\"\nversion = \"{version}\"\nedition = \"2024\"\n");
-        file("Cargo.toml", &manifest);
-        file("src/lib.rs", "");
-        file("build.rs", &format!("fn main() {{{USUAL}{more}}}\n"));
-        self.checksum(version, 'a');
-    }
-
-    fn checksum(&self, version: &str, letter: char) {
-        let checksum = letter.to_string().repeat(64);
-        let text = format!("{{\"files\":{{}},\"package\":\"{checksum}\"}}");
-        self.project.write(&format!("vendor/hull-{version}/.cargo-checksum.json"), &text);
-    }
-
     /// Reads a key of the user's.
     fn reads_a_key(&self) -> String {
         let key = self.home.join(".ssh/id_rsa");
         format!("let _ = std::fs::read({:?});", key.to_str().unwrap())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.project.brig(arguments);
-        self.prepare(&mut command);
-        command
-    }
-
-    fn prepare(&self, command: &mut Command) {
-        for (name, default) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-            let home = std::env::var("HOME").unwrap();
-            let directory = std::env::var(name).unwrap_or_else(|_| format!("{home}/{default}"));
-            command.env(name, directory);
-        }
-        command.env("HOME", &self.home);
-    }
-
-    /// A verb that must end with this code.
-    fn ends(&self, code: i32, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{}", shown(&output));
-        output
-    }
-
-    fn audit(&self, code: i32) -> Output {
-        self.ends(code, &["audit", "--locked"])
-    }
-
-    /// The report of an audit that must end with this code.
-    fn report(&self, code: i32) -> Value {
-        let output = self.ends(code, &["audit", "--locked", "--format", "json"]);
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// Locks this version of the dependency.
-    fn lock(&self, version: &str) {
-        let mut command =
-            self.project.cargo(&["update", "--offline", "hull", "--precise", version]);
-        self.prepare(&mut command);
-        succeed(&mut command);
-    }
-
-    /// Locks the first version, and approves what it does.
-    fn approved() -> Self {
-        let world = Self::new();
-        let mut command = world.project.cargo(&["generate-lockfile", "--offline"]);
-        world.prepare(&mut command);
-        succeed(&mut command);
-        world.audit(exit::UNAPPROVED);
-        world.ends(0, &["approve", "--all", "--yes"]);
-        world
-    }
-
-    fn baseline(&self) -> String {
-        fs::read_to_string(self.project.root.join("brig.lock")).unwrap()
     }
 
     /// What an audit can change, as it is.
@@ -149,11 +29,6 @@ impl World {
         let entries = fs::read_dir(&self.project.root).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
-}
-
-fn assert_says(output: &Output, text: &str) {
-    let said = stdout(output) + &stderr(output);
-    assert!(said.contains(text), "`{text}` is not said\n{}", shown(output));
 }
 
 fn values<'r>(package: &'r Value, key: &str) -> Vec<(&'r str, &'r str)> {

@@ -203,7 +203,7 @@ impl Offer<'_> {
     fn take_over(&self, baseline: &mut Baseline) {
         let Package { name, version, source, checksum, .. } = self.package;
         let known = baseline.of_version(name, version, source.as_deref());
-        let known = known.or_else(|| baseline.nearest(name, version));
+        let known = known.or_else(|| baseline.nearest(name, version, source.as_deref()));
         let mut behaviour = known.map(|known| known.behaviour.clone()).unwrap_or_default();
         for change in &self.changes {
             behaviour.of_mut(change.aspect).insert(change.value.clone());

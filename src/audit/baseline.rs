@@ -233,10 +233,17 @@ impl Baseline {
         same.or_else(|| found().next())
     }
 
-    /// What was approved of the version that is nearest: the last one before it, or the first after it.
+    /// What was approved of the version that is nearest: the last one before it, or the first after it; of
+    /// the same source, if there is one of that.
     #[must_use]
-    pub fn nearest(&self, name: &str, version: &str) -> Option<&Approved> {
-        let of_name = || self.packages.iter().filter(|approved| approved.name == name);
+    pub fn nearest(&self, name: &str, version: &str, source: Option<&str>) -> Option<&Approved> {
+        let is_of_source = |approved: &Approved| same_place(approved.source.as_deref(), source);
+        let is_named = |approved: &&Approved| approved.name == name;
+        let has_source = self.packages.iter().filter(is_named).any(is_of_source);
+        let of_name = || {
+            let named = self.packages.iter().filter(is_named);
+            named.filter(|approved| !has_source || is_of_source(approved))
+        };
         let is_before = |approved: &&Approved| order(&approved.version) <= order(version);
         of_name()
             .filter(is_before)
@@ -365,12 +372,13 @@ mod tests {
         let mut baseline = Baseline { version: SCHEMA, packages: Vec::new() };
         baseline.packages =
             ["1.10.0", "1.9.0", "3.0.0"].map(|version| approved("a", version)).into();
-        let nearest = |version| baseline.nearest("a", version).map(|found| found.version.as_str());
+        let nearest =
+            |version| baseline.nearest("a", version, None).map(|found| found.version.as_str());
         assert_eq!(nearest("1.9.5"), Some("1.9.0"));
         assert_eq!(nearest("2.0.0"), Some("1.10.0"));
         assert_eq!(nearest("0.1.0"), Some("1.9.0"));
         assert_eq!(baseline.versions("a"), ["3.0.0", "1.10.0", "1.9.0"]);
-        assert!(baseline.nearest("b", "1.0.0").is_none());
+        assert!(baseline.nearest("b", "1.0.0", None).is_none());
     }
 
     #[test]

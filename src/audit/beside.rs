@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// Writes a file. What was there stays until everything is on the disk. A file that is a device or a
-/// pipe, such as `/dev/stdout`, cannot be replaced and is written to.
+/// Writes a file. What was there stays until everything is on the disk. A link is replaced and not
+/// followed: whoever brings a workspace can put one there. A device or a pipe, such as `/dev/stdout`, cannot
+/// be replaced and is written to.
 ///
 /// # Errors
 /// Those of the file system; beside the file there is then nothing left.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link stays a link.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let is_system = ["/dev", "/proc"].iter().any(|directory| path.starts_with(directory));
+    if (is_system || !is_link) && fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return File::options().write(true).open(path)?.write_all(bytes);
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -60,6 +61,17 @@ mod tests {
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
         assert_eq!(read(&path).unwrap(), "two");
+        let link = dir.path().join("link");
+        for to in [path.as_path(), Path::new("/dev/full"), dir.path()] {
+            drop(fs::remove_file(&link));
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            write(&link, b"three").unwrap();
+            assert_eq!(
+                (read(&path).unwrap().as_str(), read(&link).unwrap().as_str()),
+                ("two", "three")
+            );
+        }
+        fs::remove_file(&link).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         // The device has no space left on it.
         assert!(write(Path::new("/dev/full"), b"x").is_err());

@@ -9,6 +9,7 @@ use std::{fs, io};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::formats::uri;
 use super::report::Location;
 
 /// A `Cargo.lock` that cannot be used.
@@ -205,28 +206,13 @@ impl CargoLock {
         &self.packages
     }
 
-    /// A package, of several sources the one that Cargo's identifier `id` speaks of.
+    /// A package, of the source that Cargo's identifier `id` speaks of; of any if there is no identifier.
     #[must_use]
     pub fn find(&self, name: &str, version: &str, id: Option<&str>) -> Option<usize> {
-        let is_meant = |package: &&(usize, &Locked)| {
-            let source = package.1.source.as_deref();
-            match (source, id) {
-                (_, None) => true,
-                // `registry+https://…#name@version`; of Git, the revision stands behind the `#`.
-                (Some(source), Some(id)) => {
-                    id.starts_with(source.split(['#', '?']).next().unwrap_or(source))
-                }
-                (None, Some(id)) => id.starts_with("path+"),
-            }
-        };
-        let found: Vec<(usize, &Locked)> = self
-            .packages
-            .iter()
-            .enumerate()
-            .filter(|(_, package)| package.name == name && package.version == version)
-            .collect();
-        let meant = found.iter().find(is_meant).or_else(|| found.first());
-        meant.map(|(index, _)| *index)
+        self.packages.iter().position(|package| {
+            let is_named = package.name == name && package.version == version;
+            is_named && id.is_none_or(|id| is_of_source(id, package.source.as_deref()))
+        })
     }
 
     /// The way to a package, its own name last.
@@ -260,6 +246,21 @@ impl CargoLock {
         };
         Some(Location { file: relative(&member.manifest, root), line })
     }
+}
+
+/// Whether Cargo's identifier (`registry+https://…#name@version`) speaks of a source as `Cargo.lock` has it,
+/// where a Git revision stands behind the `#`.
+fn is_of_source(id: &str, source: Option<&str>) -> bool {
+    let Some(source) = source else { return id.starts_with("path+") };
+    let of_id = id.rsplit_once('#').map_or(id, |(source, _)| source);
+    let place = source.rsplit_once('#').map_or(source, |(place, _)| place);
+    // Lock files before version 4 have the name of a branch as it is.
+    let encoded = || {
+        let (url, reference) = place.split_once('?')?;
+        let (kind, name) = reference.split_once('=')?;
+        Some(format!("{url}?{kind}={}", uri::path(name).replace('/', "%2F")))
+    };
+    of_id == place || encoded().is_some_and(|place| of_id == place)
 }
 
 /// A path below the workspace's root, as reports speak of it.
@@ -324,6 +325,19 @@ dependencies = ["hull", "keel 2.0.0"]
         assert_eq!(line(find("ship", "0.1.0")).line, 1);
         let id = "git+https://example.org/keel?branch=main#keel@2.0.0";
         assert_eq!(lock.find("keel", "2.0.0", Some(id)), Some(2));
+        for other in [
+            "git+https://example.org/keel#2.0.0",
+            "git+https://example.org/keel?branch=mai#keel@2.0.0",
+            "git+https://example.org/keel-evil?branch=main#keel@2.0.0",
+            "registry+https://example.org/keel?branch=main#keel@2.0.0",
+            "path+file:///src/keel#2.0.0",
+        ] {
+            assert_eq!(lock.find("keel", "2.0.0", Some(other)), None, "{other}");
+        }
+        assert_eq!(lock.find("ship", "0.1.0", Some("path+file:///src/ship#0.1.0")), Some(3));
+        let old = Some("git+https://example.org/keel?branch=a/b#0123");
+        assert!(is_of_source("git+https://example.org/keel?branch=a%2Fb#keel@2.0.0", old));
+        assert!(!is_of_source("git+https://example.org/keel?branch=a%2Fc#keel@2.0.0", old));
         assert_eq!(lock.find("mast", "1.0.0", None), None);
     }
 }

@@ -111,15 +111,17 @@ fn versions(
     Ok(of(old).zip(of(new)))
 }
 
-/// A baseline: a file, or that of a Git revision, or the working directory's.
+/// A baseline: a file, whose name ends in `.lock` as no branch's does (`git-check-ref-format(1)`); or that of
+/// a Git revision; or the working directory's.
 fn state(root: &Path, word: &str, package: Option<&str>) -> Result<State, Error> {
     let current = root.join(baseline::FILE_NAME);
     let path = if word.is_empty() { current } else { PathBuf::from(word) };
-    let baseline = match Baseline::read(&path) {
-        Ok(Some((baseline, _))) => baseline,
-        Ok(None) if word.is_empty() => return Err(Error::NoBaseline { path }),
-        Ok(None) => of_revision(root, word, package)?,
-        Err(error) => return Err(error.into()),
+    let is_file = path.extension().is_some_and(|extension| extension == "lock");
+    let baseline = if is_file {
+        let read = Baseline::read(&path)?;
+        read.map(|(baseline, _)| baseline).ok_or(Error::NoBaseline { path })?
+    } else {
+        of_revision(root, word, package)?
     };
     let packages = baseline.packages.into_iter();
     let meant = packages.filter(|approved| package.is_none_or(|package| approved.name == package));
@@ -142,18 +144,22 @@ fn of_revision(root: &Path, revision: &str, package: Option<&str>) -> Result<Bas
         word: revision.to_owned(),
         what: match package {
             Some(package) => format!(
-                "version of `{}` in brig.lock, no file, and no Git revision with a brig.lock",
+                "version of `{}` in brig.lock, and no Git revision with a brig.lock",
                 printable(package)
             ),
-            None => "file, and no Git revision with a brig.lock".to_owned(),
+            None => "Git revision with a brig.lock, and no file that ends in `.lock`".to_owned(),
         },
     };
     if revision.starts_with('-') {
         return Err(unknown());
     }
     let object = format!("{revision}:./{}", baseline::FILE_NAME);
+    // What a repository says of itself must not run anything: one that lies bare in the tree is none, and
+    // what is missing in it is not fetched (git(1), git-config(1)).
     let output = Command::new("git")
-        .args(["cat-file", "blob", &object])
+        .args(["-c", "safe.bareRepository=explicit", "cat-file", "blob", &object])
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_ALLOW_PROTOCOL", "none")
         .current_dir(root)
         .stdin(Stdio::null())
         .output()

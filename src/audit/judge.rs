@@ -72,7 +72,7 @@ pub fn judge(case: Case, baseline: &Baseline) -> Package {
 fn approval<'b>(locked: &Locked, baseline: &'b Baseline) -> Option<&'b Approved> {
     baseline
         .of_version(&locked.name, &locked.version, locked.source.as_deref())
-        .or_else(|| baseline.nearest(&locked.name, &locked.version))
+        .or_else(|| baseline.nearest(&locked.name, &locked.version, locked.source.as_deref()))
 }
 
 fn verdict(
@@ -94,14 +94,14 @@ fn verdict(
         return (Verdict::Unjudged, unknown);
     }
     let Some(approved) = approved else { return (Verdict::NewPackage, None) };
-    if approved.version != package.version {
-        let is_same = package.added.is_empty();
-        return (if is_same { Verdict::NewVersion } else { Verdict::Changed }, None);
-    }
     if !same_place(approved.source.as_deref(), package.source.as_deref()) {
         let from = |source: Option<&str>| source.unwrap_or("a directory").to_owned();
         let (then, now) = (from(approved.source.as_deref()), from(package.source.as_deref()));
         return (Verdict::Replaced, Some(format!("was approved from {then}, and is from {now}")));
+    }
+    if approved.version != package.version {
+        let is_same = package.added.is_empty();
+        return (if is_same { Verdict::NewVersion } else { Verdict::Changed }, None);
     }
     if approved.checksum != package.checksum {
         let text = |checksum: Option<&str>| checksum.unwrap_or("none").to_owned();

@@ -212,6 +212,14 @@ impl<'u> Names<'u> {
         })
     }
 
+    /// Whether a script may write there and nobody is told: to its own directories, and to devices such as
+    /// `/dev/null`.
+    #[must_use]
+    pub fn may_be_written(&self, path: &str) -> bool {
+        matches!(self.known.split(path), Some(("{out-dir}" | "{tmp}" | "{empty-home}", _)))
+            || ["/dev/", "/proc/"].iter().any(|directory| path.starts_with(directory))
+    }
+
     /// Whether a path lies in the build directory, and that deeper than `depth` bytes.
     fn is_built(&self, path: &str, depth: usize) -> bool {
         self.build[0].len() > depth && below(path, &self.build[0]).is_some()

@@ -17,7 +17,8 @@
 //!
 //! A record that is not complete is a finding: what did not fit may be anything.
 
-use std::borrow::Cow;
+mod instructions;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,6 @@ use super::behaviour::{Aspect, Behaviour};
 use super::names::{Names, Place, Usual};
 use super::report::{Actor, Denial, Finding};
 use crate::access::{Kind, Outcome, printable};
-use crate::instruction::{self, Line};
 use crate::lint;
 use crate::network::Attempt;
 use crate::policy::allowing::allowing;
@@ -144,7 +144,9 @@ impl Sight<'_> {
                 }
                 (_, Kind::Stat | Kind::ReadLink | Kind::Link) => {}
                 (StoredOutcome::Allowed, Kind::Read | Kind::List) => {
-                    if let Place::Elsewhere(name) = self.names.place(path) {
+                    if is_environ(path) {
+                        self.add(Aspect::Variables, "(all, from /proc)".to_owned(), process);
+                    } else if let Place::Elsewhere(name) = self.names.place(path) {
                         self.add(Aspect::Reads, name, process);
                     }
                 }
@@ -155,7 +157,7 @@ impl Sight<'_> {
                 }
                 (StoredOutcome::Allowed, _) => {
                     let (directory, _) = path.rsplit_once('/').unwrap_or(("", path));
-                    if let Place::Elsewhere(_) = self.names.place(path) {
+                    if !self.names.may_be_written(path) {
                         let name = self.names.placeholders().shorten(directory);
                         let name = self.names.steady(&name);
                         self.add(Aspect::Writes, format!("{name}/"), process);
@@ -268,7 +270,23 @@ impl Sight<'_> {
             let process = by_script.or_else(|| asked.processes.first().copied());
             if by_script.is_some() || is_secret {
                 let name = self.names.steady(name);
+                // Who approved that a secret is asked for has not approved that it is given.
+                let is_told = is_secret && &*asked.state == "given";
+                let name = if is_told { format!("{name}, given") } else { name };
                 self.add(Aspect::Variables, name, process);
+            }
+        }
+        for unseen in &environment.unseen {
+            match &*unseen.reason {
+                "too many names" => self.incomplete("variables"),
+                // A program that is not the script's own asks for whatever it likes.
+                reason @ ("static program" | "did not load the library")
+                    if self.is_script(unseen.process) =>
+                {
+                    let value = format!("(unseen: {reason})");
+                    self.add(Aspect::Variables, value, Some(unseen.process));
+                }
+                _ => {}
             }
         }
     }
@@ -292,7 +310,8 @@ impl Sight<'_> {
     fn network(&mut self) {
         // The C library asks for its cache of names and goes on without it (nscd(8)).
         let is_cache = |attempt: &&Attempt| {
-            attempt.address.as_deref().is_some_and(|path| path.ends_with("/run/nscd/socket"))
+            let is_it = |path| ["/run/nscd/socket", "/var/run/nscd/socket"].contains(&path);
+            attempt.address.as_deref().is_some_and(is_it)
         };
         for attempt in self.stored.network.iter().filter(|attempt| !is_cache(attempt)) {
             let value = self.attempt(attempt);
@@ -313,46 +332,6 @@ impl Sight<'_> {
         };
         // Who approved an attempt has not approved that it succeeds.
         if *outcome == Outcome::Denied { what } else { format!("{what}, allowed") }
-    }
-
-    fn instructions(&mut self) {
-        let stored = self.stored;
-        for instruction in &stored.instructions {
-            let (key, value) = (&*instruction.key, &*instruction.value);
-            match key {
-                "warning" | "error" => continue,
-                "rustc-link-lib" => self.library(value),
-                "rustc-flags" => {
-                    for library in value.split(' ').filter_map(|word| word.strip_prefix("-l")) {
-                        self.library(library);
-                    }
-                }
-                _ => {}
-            }
-            let kind = instruction_kind(key, value);
-            if !self.observed.behaviour.instructions.contains(&*kind) {
-                let kind = self.names.steady(&kind);
-                self.add(Aspect::Instructions, kind, None);
-            }
-        }
-        if stored.instruction_count > stored.instructions.len() as u64
-            || stored.withheld_dropped > 0
-        {
-            self.incomplete("instructions");
-        }
-        for withheld in stored.withheld_instructions.iter().filter(|withheld| !withheld.fatal) {
-            // A line that is no instruction would have failed the unit.
-            if let Line::Instruction(instruction) = instruction::parse(withheld.line.as_bytes()) {
-                let value = instruction.value();
-                let kind = self.names.steady(&instruction_kind(instruction.key(), &value));
-                self.add(Aspect::Denied, format!("instruction {kind}"), None);
-            }
-        }
-    }
-
-    fn library(&mut self, value: &str) {
-        let value = self.names.steady(value);
-        self.add(Aspect::Libraries, value, None);
     }
 
     fn limits(&mut self) {
@@ -439,12 +418,9 @@ impl Sight<'_> {
     }
 }
 
-/// An instruction's kind: its key, and of a variable the name.
-fn instruction_kind<'t>(key: &'t str, value: &str) -> Cow<'t, str> {
-    match (key, value.split_once('=')) {
-        ("rustc-env", Some((name, _))) => Cow::Owned(format!("{key}={name}")),
-        _ => Cow::Borrowed(key),
-    }
+/// Whether a path is that of all variables of a process (`proc_pid_environ(5)`).
+fn is_environ(path: &str) -> bool {
+    path.starts_with("/proc/") && path.ends_with("/environ")
 }
 
 /// Whether a script ended as it should.

@@ -215,7 +215,6 @@ fn build(preparation: &Preparation, layers: &Layers) -> Result<(Build, Vec<Strin
         }
     }
     for script in &first.findings.unjailed {
-        remarks.push(format!("`{}` was not in the jail and was built again", script.display()));
         stale.extend(script.parent().map(Path::to_owned));
     }
     // The reason for a first run is told once.
@@ -228,8 +227,11 @@ fn build(preparation: &Preparation, layers: &Layers) -> Result<(Build, Vec<Strin
         completeness::forget(directory)?;
     }
     let mut second = preparation.build(Stdio::piped())?;
-    // What ran in the first build ran in this audit.
+    // What ran in the first build ran in this audit, and what ran outside of the jail did.
     second.runs.extend(first.runs);
+    second.findings.unjailed.extend(first.findings.unjailed);
+    second.findings.unjailed.sort();
+    second.findings.unjailed.dedup();
     Ok((second, remarks))
 }
 
