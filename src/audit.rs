@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod formats;
 pub mod judge;
 pub mod last;
+pub mod left_out;
 pub mod names;
 pub mod observed;
 pub mod place;

@@ -21,7 +21,7 @@ use super::report::{
     Workspace,
 };
 use super::run::Run;
-use super::{beside, last};
+use super::{beside, last, left_out};
 use crate::cli::Audit;
 use crate::completeness;
 use crate::exit;
@@ -129,6 +129,7 @@ pub fn review(arguments: &Audit) -> Result<Report, Error> {
         ));
         result = result.max(Outcome::Unjudged);
     }
+    remarks.extend(left_out::remark(&preparation.command_line, &packages));
     let report = Report {
         schema: SCHEMA,
         tool: concat!("cargo-brig ", env!("CARGO_PKG_VERSION")).to_owned(),

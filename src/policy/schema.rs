@@ -187,8 +187,12 @@ mod tests {
             }
         }
         missed.sort();
-        let beyond_a_schema =
-            ["both_read_and_hidden", "variable_that_is_both", "version_that_is_none"];
+        let beyond_a_schema = [
+            "both_read_and_hidden",
+            "too_many_stars",
+            "variable_that_is_both",
+            "version_that_is_none",
+        ];
         assert_eq!(missed, beyond_a_schema);
     }
 }

@@ -4,6 +4,9 @@ use super::diagnostic::{Mistake, similar};
 use super::endpoint::Endpoint;
 use super::placeholders;
 
+/// So many parts of a path can have a `*`: each looks through all directories that the others find.
+const MOST_STARS: usize = 3;
+
 fn mistake(message: impl Into<String>) -> Mistake {
     Mistake { message: message.into(), help: None }
 }
@@ -42,6 +45,10 @@ pub(super) fn path(text: &str) -> Result<(), Mistake> {
     let mut parts = rest.split('/').skip(1);
     if parts.clone().any(|part| part == ".." || part == ".") {
         return Err(mistake("`.` and `..` are not followed in a rule: it would match nothing"));
+    }
+    if parts.clone().filter(|part| part.contains('*')).count() > MOST_STARS {
+        let message = "at most three parts of a path have a `*`: more of them name half a disk";
+        return Err(mistake(message));
     }
     if rest.len() > 1 && rest.ends_with('/') {
         return Err(mistake("a directory is named without a `/` at its end"));
