@@ -1,5 +1,7 @@
 //! A project with a dependency from a vendored directory, to be audited.
 
+#![allow(dead_code, reason = "every test program uses another part of it")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
