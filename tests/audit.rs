@@ -9,6 +9,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -452,4 +453,41 @@ fn conforms(value: &Value, schema: &Value, root: &Value, at: &str, seen: &mut BT
     for required in schema["required"].as_array().into_iter().flatten() {
         assert!(object.contains_key(required.as_str().unwrap()), "{at} has no {required}");
     }
+}
+
+/// On a terminal, which script(1) makes.
+#[test]
+fn approval_is_asked_for_one_by_one_on_a_terminal() {
+    let world = World::new();
+    world.generate_lockfile();
+    world.audit(exit::UNAPPROVED);
+    let approve = |answers: &str| {
+        let mut command = clean_command("script");
+        command.args([
+            "--quiet",
+            "--return",
+            "--command",
+            "\"$TOOL\" brig approve hull",
+            "/dev/null",
+        ]);
+        world.prepare(&mut command);
+        command.env("TOOL", TOOL).env("TERM", "dumb").current_dir(&world.project.root);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = approve("n\n");
+    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+    assert_says(&output, "Approve hull v1.0.0? [y]es, [n]o, [e]ach alone");
+    assert_says(&output, "Nothing is approved");
+    assert!(!world.project.root.join("brig.lock").exists());
+
+    // Programs, variables, three instructions.
+    let output = approve("e\ny\nn\ny\ny\ny\n");
+    assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+    assert_says(&output, "hull v1.0.0 runs: uname? [y]es, [n]o");
+    assert_says(&world.audit(exit::UNAPPROVED), "HULL_MODE");
+    let output = approve("y\n");
+    assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+    world.audit(0);
 }
