@@ -307,5 +307,4 @@ fn halves(value: u64) -> [u32; 2] {
 }
 
 #[cfg(test)]
-#[expect(unsafe_code, reason = "the tests install the filter and make raw system calls")]
 mod tests;
