@@ -25,12 +25,12 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::cli;
-use crate::completeness::{self, Findings};
+use crate::completeness;
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
 use crate::policy::Builtin;
 use crate::private_dir::{self, PrivateDir};
-use crate::session::{self, Run};
+use crate::session;
 use crate::settings;
 use crate::shim::linker;
 use crate::sys;
@@ -141,9 +141,15 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
         return Ok(ending(wait(cargo)?.0));
     }
     let build = Preparation::new(command_line, arguments, policy)?.build(Stdio::inherit())?;
-    let Build { status, findings, runs, overridden, style, .. } = build;
-    let summary = summary::Summary { runs: &runs, findings: &findings, overridden: &overridden };
-    eprint!("{}", summary.render(style, status.success()));
+    let Build { status, findings, runs, not_run, overridden, style, .. } = build;
+    let summary = summary::Summary {
+        runs: &runs,
+        not_run: &not_run,
+        findings: &findings,
+        overridden: &overridden,
+        succeeded: status.success(),
+    };
+    eprint!("{}", summary.render(style));
     if status.success() && !findings.unjailed.is_empty() {
         return Ok(Ending::Code(exit::UNJAILED));
     }
@@ -425,10 +431,4 @@ fn overridden(config: &Config, command_line: &CommandLine) -> Vec<(String, Links
         }
     }
     found
-}
-
-/// How many of the build's scripts were fresh: launchers of which nobody reported a run.
-fn fresh(findings: &Findings, runs: &[Run]) -> usize {
-    let ran = |launcher: &PathBuf| runs.iter().any(|run| run.launcher == *launcher);
-    findings.jailed.iter().filter(|launcher| !ran(launcher)).count()
 }

@@ -148,6 +148,17 @@ impl Request {
 /// See [`Error`].
 pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let settings = Settings::from(&ParentEnvironment::read());
+    let launcher = request.launcher.clone();
+    let ending = run_by(&settings, request);
+    if let (Err(_), Some(session)) = (&ending, &settings.session)
+        && let Err(error) = session::note_not_run(session, &launcher)
+    {
+        tracing::debug!(%error, "the summary knows less");
+    }
+    ending
+}
+
+fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> {
     let unit = Unit::parse(
         env::vars_os().collect(),
         &request.script,

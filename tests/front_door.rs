@@ -702,6 +702,18 @@ fn fresh_scripts_are_counted() {
     assert_eq!(summary(&succeed(&mut project.brig(&["check"]))), ONE_FRESH);
 }
 
+#[test]
+fn a_script_that_never_started_is_not_called_fresh() {
+    let project = ship();
+    let expected = "Jailed 0 build script runs in the jail, 1 that could not be run";
+    let output = fail(&mut project.brig(&["--policy", "nope", "build"]));
+    assert_eq!(summary(&output), expected);
+    project.write("brig.toml", "files = 1\n");
+    assert_eq!(summary(&fail(&mut project.brig(&["build"]))), expected);
+    project.write("brig.toml", "");
+    assert_eq!(summary(&succeed(&mut project.brig(&["build"]))), ONE_RUN);
+}
+
 // The wrapper, ours and others.
 
 #[test]
