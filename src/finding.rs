@@ -14,17 +14,21 @@ pub struct Finding {
     pub message: String,
     /// Whether the unit fails by it.
     pub fatal: bool,
+    /// The rule of a policy by which it would not be found, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule: Option<String>,
 }
 
 impl Finding {
-    /// An instruction was relayed that a policy would have withheld.
+    /// An instruction was relayed that a policy would have withheld; `rule` would relay it by any policy.
     #[must_use]
-    pub fn of_instruction(line: &str, reason: &str) -> Self {
+    pub fn of_instruction(line: &str, reason: &str, rule: Option<String>) -> Self {
         let line = printable(line);
         Self {
             code: "instruction".to_owned(),
             message: format!("printed `{line}`, which would be withheld: {reason}"),
             fatal: false,
+            rule,
         }
     }
 
@@ -40,6 +44,7 @@ impl Finding {
                 "came to a limit{ended}: {value} (`limits.{key}` of the policy `{policy}`)"
             ),
             fatal,
+            rule: None,
         }
     }
 }

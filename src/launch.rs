@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs};
 
-use crate::access::{self, Access};
+use crate::access::Access;
 use crate::exit;
 use crate::finding::Finding;
 use crate::instruction::Instruction;
@@ -23,7 +23,7 @@ use crate::jail::{self, Plan};
 use crate::launcher::{self, Trailer};
 use crate::output;
 use crate::planted;
-use crate::policy::allowing::allowing;
+use crate::policy::allowing::{allowing, relaying};
 use crate::policy::document::OnDenial;
 use crate::policy::instructions::{Decision, Judge};
 use crate::policy::link_search::{Places, Refusal, Searched};
@@ -246,6 +246,10 @@ fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> 
         mode: grants.policy.mode,
         record,
         denials: denials(&report, &grants.policy.name, &unit, exit),
+        denials_dropped: match report {
+            Report::Ended { denials_dropped, .. } => denials_dropped,
+            Report::NotStarted { .. } => 0,
+        },
         withheld: fatal(&relayed).map(Withheld::sentence).collect(),
         findings,
     };
@@ -260,9 +264,9 @@ fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> 
 struct Unwithheld(RefCell<Vec<Finding>>);
 
 impl Unwithheld {
-    fn note(&self, line: &str, reason: &str) {
+    fn note(&self, line: &str, reason: &str, rule: Option<String>) {
         let mut findings = self.0.borrow_mut();
-        let finding = Finding::of_instruction(line, reason);
+        let finding = Finding::of_instruction(line, reason, rule);
         if findings.len() < TOLD && !findings.contains(&finding) {
             findings.push(finding);
         }
@@ -271,8 +275,11 @@ impl Unwithheld {
     fn instead_of(&self, decision: Decision, instruction: &Instruction) -> Decision {
         match decision {
             Decision::Relay => {}
-            Decision::Omit(reason) => self.note(&instruction.to_string(), reason),
-            Decision::Withhold(reason) => self.note(&instruction.to_string(), &reason),
+            Decision::Omit(reason) => self.note(&instruction.to_string(), reason, None),
+            Decision::Withhold(reason) => {
+                let line = instruction.to_string();
+                self.note(&line, &reason, relaying(&line));
+            }
         }
         Decision::Relay
     }
@@ -292,7 +299,7 @@ fn hold(
             continue;
         }
         if grants.is_permissive() {
-            unwithheld.note(&line, &reason);
+            unwithheld.note(&line, &reason, relaying(&line));
         } else {
             relayed.withheld.push(Withheld { line, reason, fatal: true });
         }
@@ -304,9 +311,7 @@ fn hold(
 fn denials(report: &Report, policy: &str, unit: &Unit, exit: Exit) -> Vec<String> {
     let Report::Ended { denials, network, .. } = report else { return Vec::new() };
     let failed = exit != Exit::Code(0);
-    let network = network.iter().filter(|attempt| {
-        attempt.outcome == access::Outcome::Denied && (failed || attempt.is_remarkable())
-    });
+    let network = network.iter().filter(|attempt| attempt.counts(failed));
     let known = if denials.is_empty() { Placeholders::default() } else { Placeholders::of(unit) };
     let sentence = |denial: &Access| {
         let rule = allowing(denial.kind, &denial.path, &known).ok();

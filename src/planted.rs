@@ -60,6 +60,7 @@ fn search(root: &Path, directory: &Path, grants: &Grants, findings: &mut Vec<Fin
                          read that, and whoever follows the link may"
                     ),
                     fatal: !is_of_proc,
+                    rule: None,
                 });
             }
         }

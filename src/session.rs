@@ -31,6 +31,8 @@ pub struct Run {
     pub record: PathBuf,
     /// Sentences about what was denied.
     pub denials: Vec<String>,
+    /// How many more denials there were.
+    pub denials_dropped: u64,
     /// What the limits had to do with it.
     pub findings: Vec<Finding>,
     /// Sentences about instructions that did not reach Cargo and failed the unit.
@@ -119,6 +121,7 @@ mod tests {
             mode: Mode::Enforce,
             record: "/r/brig.json".into(),
             denials: Vec::new(),
+            denials_dropped: 0,
             findings: Vec::new(),
             withheld: Vec::new(),
         };

@@ -19,6 +19,7 @@ use crate::access::printable;
 use crate::cli::{Format, Show, Shown};
 use crate::exit::{self, Ending};
 use crate::launch::explain;
+use crate::process::Exit;
 use crate::stored::{Brief, Stored};
 use crate::{completeness, lint, record};
 use find::{Found, Workspace};
@@ -267,10 +268,11 @@ fn wants_color() -> bool {
     }
 }
 
-/// How many things the jail refused.
+/// How many things the jail refused or found, as the summary of the build counted them.
 fn denied(run: &Brief<'_>) -> u64 {
-    let network = run.network.iter().filter(|attempt| {
-        attempt.outcome == crate::access::Outcome::Denied && attempt.is_remarkable()
-    });
-    (run.denials.len() + network.count()) as u64 + run.denials_dropped
+    let failed = run.exit != Exit::Code(0);
+    let network = run.network.iter().filter(|attempt| attempt.counts(failed));
+    let withheld = run.withheld_instructions.iter().filter(|withheld| withheld.fatal);
+    let told = run.denials.len() + network.count() + run.findings.len() + withheld.count();
+    told as u64 + run.denials_dropped
 }

@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 
 use nix::unistd::geteuid;
 use serde_json::Value;
-use support::{Project, TOOL, clean_command, fail, shown, stderr, stdout, succeed};
+use support::{Project, TOOL, clean_command, fail, shown, stderr, stdout, succeed, summary};
 
 /// Reads a file outside, executes another, writes a third, asks for variables; fails at nothing.
 const SCRIPT: &str = r#"
@@ -213,6 +213,24 @@ fn an_instruction_passes_by_a_rule() {
     world.write("instructs", "");
     let output = world.build(&mut world.brig(&["build"]));
     assert!(!output.status.success() && stderr(&output).contains("LD_DEBUG"), "{}", shown(&output));
+    // Whoever tells of it names the rule, and nobody gives it unasked.
+    let rule = "instructions.allow = [\"rustc-env=LD_DEBUG=help\"]";
+    assert!(
+        stderr(&output).contains(&format!("; `{rule}` would relay it\n")),
+        "{}",
+        shown(&output)
+    );
+    let page = stdout(&succeed(&mut world.brig(&["show", "tries"])));
+    assert!(page.contains(&format!("\n      {rule}\n")), "{page}");
+    let learned = stdout(&succeed(&mut world.brig(&["policy", "learn"])));
+    let remark =
+        format!("\n# makes rustc or the linker do outside the jail what it says: {rule}\n");
+    assert!(learned.contains(&remark), "{learned}");
+    // The list counts what the summary counted.
+    let denied = summary(&output);
+    let denied = denied.split(", ").last().and_then(|last| last.strip_suffix(" denials")).unwrap();
+    let list = stdout(&succeed(&mut world.brig(&["show"])));
+    assert_eq!(list.lines().nth(1).unwrap().split_whitespace().nth(7), Some(denied), "{list}");
     world.write("brig.toml", "instructions.allow = [\"rustc-env=LD_DEBUG=h*\"]");
     // The variable makes the loader print its help.
     let output = world.build(&mut world.brig(&["build"]));
@@ -521,6 +539,9 @@ fn what_is_learned_is_enough_and_opens_no_secret() {
         format!("files.read = [\"{outside}/data/file\"]"),
         format!("files.write = [\"{outside}/written\"]"),
         world.text("# can carry away what it reads: network.connect = [\"127.0.0.1:PORT\"]"),
+        format!(
+            "# can ask whoever listens there, and may do without: network.unix = [\"{outside}/socket\"]"
+        ),
         "# is named like a secret: environment.pass = [\"MY_TOKEN\"]".to_owned(),
         "# opens secrets, or may: files.read = [\"{home}/.ssh/id\"]".to_owned(),
     ] {

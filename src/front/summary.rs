@@ -107,7 +107,9 @@ impl Summary<'_> {
         if permissive > 0 {
             parts.push(format!("{permissive} of them permissive"));
         }
-        let denied: usize = self.denied().values().map(Vec::len).sum();
+        let dropped: u64 = self.runs.iter().map(|run| run.denials_dropped).sum();
+        let told: usize = self.denied().values().map(Vec::len).sum();
+        let denied = told + usize::try_from(dropped).unwrap_or(usize::MAX - told);
         match denied {
             // Of what did not run that says nothing.
             0 if !self.succeeded && (ran == 0 || not_run > 0) => {}
@@ -206,6 +208,7 @@ mod tests {
             mode: Mode::Enforce,
             record: "/t/brig.json".into(),
             denials,
+            denials_dropped: 0,
             findings: Vec::new(),
             withheld: Vec::new(),
         }
