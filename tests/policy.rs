@@ -495,6 +495,17 @@ fn a_beginning_is_a_policy_and_never_written_over() {
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("brig.toml` is there already"), "{}", shown(&output));
     assert_eq!(fs::read(world.project.root.join("brig.toml")).unwrap(), before);
+    // What is there keeps nobody from the rest.
+    let config = world.project.root.join(".cargo/config.toml");
+    fs::remove_file(&config).unwrap();
+    let output = succeed(&mut world.brig(&["policy", "init", "--cargo-config"]));
+    assert!(
+        stdout(&output).contains("brig.toml is there already, and stays"),
+        "{}",
+        shown(&output)
+    );
+    assert!(config.is_file());
+    assert_eq!(fs::read(world.project.root.join("brig.toml")).unwrap(), before);
 }
 
 #[test]
