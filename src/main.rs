@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use cargo_brig::exit::{self, Ending};
 use cargo_brig::launch::{self, Request, explain};
 use cargo_brig::{audit, cli, doctor, freeze, front, launcher, policies, settings, shim, show};
-use clap::Parser;
 
 fn main() -> ExitCode {
     start_log();
@@ -70,7 +69,7 @@ fn own_verb(arguments: &[OsString]) -> ExitCode {
         }
         Some(_) => words.extend_from_slice(arguments),
     }
-    let (record, command) = match cli::Cli::parse_from(words).verb {
+    let (record, command) = match cli::parse(words) {
         cli::Verb::Show(arguments) => return show::run(&arguments).into_code(),
         cli::Verb::Freeze(arguments) => return freeze::run(&arguments).into_code(),
         cli::Verb::Policy(verb) => return policies::run(&verb).into_code(),

@@ -12,11 +12,11 @@ pub mod quantity;
 pub mod report;
 pub mod rule;
 
-use std::io::{self, IsTerminal, Write, stdout};
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
 use crate::access::printable;
-use crate::cli::{Format, Show, Shown};
+use crate::cli::{Format, Show};
 use crate::exit::{self, Ending};
 use crate::launch::explain;
 use crate::process::Exit;
@@ -161,7 +161,7 @@ impl Error {
 /// Shows what is asked for. Everything that cannot be shown is told on stderr, and makes the exit
 /// code [`exit::FAILED`].
 #[must_use]
-pub fn run(arguments: &Shown) -> Ending {
+pub fn run(arguments: &Show) -> Ending {
     let mut complete = true;
     let outcome = show(arguments, &mut |error| {
         error.tell();
@@ -180,16 +180,15 @@ pub fn run(arguments: &Shown) -> Ending {
 }
 
 /// As [`run`]; a record that cannot be read goes to `failed`, and the others are shown.
-fn show(shown: &Shown, failed: &mut impl FnMut(Error)) -> Result<(), Error> {
-    let arguments: &Show = &shown.records;
-    let workspace = Workspace::of(arguments)?;
+fn show(arguments: &Show, failed: &mut impl FnMut(Error)) -> Result<(), Error> {
+    let workspace = Workspace::of(&arguments.location)?;
     let mut found = workspace.records(arguments.package.as_ref(), failed)?;
     if found.is_empty() {
         return Ok(());
     }
     let older = if arguments.all { Vec::new() } else { find::retain_last(&mut found) };
     match arguments.format {
-        _ if shown.lints => lints::write_all(shown, &found, failed),
+        _ if arguments.lints => lints::write_all(arguments, &found, failed),
         Format::Json => write_json(&found),
         Format::Human if arguments.package.is_some() => {
             write_reports(&found, &older, arguments.all, failed)
@@ -254,18 +253,6 @@ fn write_json(found: &[Found]) -> Result<(), Error> {
         before = b",\n";
     }
     write(b"\n]\n")
-}
-
-/// Whether colours are wanted on stdout, as Cargo decides it.
-fn wants_color() -> bool {
-    match std::env::var("CARGO_TERM_COLOR").as_deref() {
-        Ok("always") => true,
-        Ok("never") => false,
-        _ => {
-            let is_set = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            !is_set && stdout().is_terminal()
-        }
-    }
 }
 
 /// How many things the jail refused or found, as the summary of the build counted them.

@@ -213,7 +213,11 @@ fn what_is_not_approved_fails_until_it_is_or_is_gone() {
     assert!(added.contains(&("denied", "read {home}/.ssh/id_rsa")), "{added:?}");
 
     // The harmless part is approved; the rest still fails.
+    let wrong = ["approve", "hull", "--only", "programs", "--only", "programs=enf", "--yes"];
+    assert_says(&world.ends(exit::USAGE, &wrong), "does what `--only programs=enf` says");
     world.ends(0, &["approve", "hull", "--only", "programs", "--yes"]);
+    // What it changed from is the same version.
+    assert_says(&world.ends(exit::UNAPPROVED, &["audit"]), "hull v1.2.0: changed\n");
     let report = world.report(exit::UNAPPROVED);
     let added = values(&report["packages"][0], "added");
     assert!(added.contains(&("denied", "read {home}/.ssh/id_rsa")), "{added:?}");
@@ -465,7 +469,43 @@ fn states_of_the_baseline_are_compared() {
     ] {
         assert_says(&world.ends(exit::FAILED, wrong), "is no ");
     }
+    assert_says(&world.ends(exit::FAILED, &["diff", "nope", "HEAD.."]), "is in neither of the two");
     world.ends(exit::USAGE, &["diff", "HEAD"]);
+    let output = world.ends(0, &["diff", "--format", "json", "HEAD.."]);
+    let compared: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(compared["schema"], 1);
+    let added = &compared["differences"][1];
+    assert_eq!((&added["package"], &added["new"]), (&"hull v1.1.0".into(), &"1.1.0".into()));
+    assert_eq!(
+        added["added"][0],
+        serde_json::json!({"aspect": "denied", "value": "read {home}/.ssh/id_rsa"})
+    );
+}
+
+#[test]
+fn a_package_is_explained_under_the_policy_of_its_run() {
+    let world = World::new();
+    world.ends(exit::UNAPPROVED, &["audit", "--policy", "strict"]);
+    let output = world.ends(exit::FAILED, &["why", "hull"]);
+    assert_says(&output, "name the policy that it was made under with `--policy`");
+    let text = stdout(&world.ends(0, &["why", "hull", "--policy", "strict"]));
+    assert!(text.contains("What allowed it\n"), "{text}");
+    let arguments = ["why", "hull", "--policy", "strict", "--format", "json"];
+    let why: Value = serde_json::from_slice(&world.ends(0, &arguments).stdout).unwrap();
+    assert_eq!((&why["schema"], why["runs"].as_array().unwrap().len()), (&Value::from(1), 1));
+    let run = &why["runs"][0];
+    assert_eq!(run["package"]["name"], "hull");
+    // It is the same in both.
+    for of in ["paths", "variables"] {
+        for rule in run[of].as_array().unwrap() {
+            let (name, count) =
+                (rule["rule"].as_str().unwrap(), rule["values"].as_array().unwrap());
+            assert!(text.contains(name) && !count.is_empty(), "{name}: {text}");
+        }
+    }
+    let digest = run["package"]["runs"][0]["record_sha256"].as_str().unwrap();
+    assert_eq!(digest.len(), 64);
+    world.ends(exit::USAGE, &["why"]);
 }
 
 #[test]
@@ -483,6 +523,7 @@ fn dependencies_that_were_not_audited_are_not_approved() {
         &world.ends(exit::USAGE, &["--policy", "strict", "audit"]),
         "write `cargo brig audit --policy POLICY`",
     );
+    assert_says(&world.ends(exit::USAGE, &["approve"]), "<PACKAGE|--all>");
     assert!(!world.project.root.join("x").exists());
     let nowhere = Project::of("nowhere", &[("file", "")]);
     let output = nowhere.brig(&["audit"]).output().unwrap();

@@ -533,6 +533,27 @@ fn help_is_ours_and_says_how_cargos_commands_are_run() {
     assert_eq!(plain, project.brig(&["build", "--help"]).output().unwrap());
 }
 
+#[test]
+fn an_own_verb_is_helped_with_and_comes_first() {
+    let project = ship();
+    for verb in ["show", "audit", "policy"] {
+        let help = succeed(&mut project.brig(&["help", verb]));
+        assert!(stdout(&help).contains(&format!("Usage: cargo brig {verb}")), "{}", shown(&help));
+    }
+    let plain = project.cargo(&["help", "build"]).output().unwrap();
+    assert_eq!(plain, project.brig(&["help", "build"]).output().unwrap());
+    for (arguments, said) in [
+        (&["+nightly", "audit"][..], "write `cargo +nightly brig audit`"),
+        (&["--color", "never", "show"], "write `cargo brig show`"),
+        (&["--policy", "strict", "policy", "show"], "`cargo brig policy show --policy POLICY`"),
+        (&["--policy", "strict", "show"], "`cargo brig show` takes no `--policy`"),
+    ] {
+        let output = project.brig(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", shown(&output));
+        assert!(stderr(&output).contains(said), "{}", shown(&output));
+    }
+}
+
 // Directories, targets, profiles, packages, toolchains.
 
 /// Builds twice: the script runs, then it is fresh; its record is where it is expected.

@@ -509,6 +509,17 @@ fn a_beginning_is_a_policy_and_never_written_over() {
 }
 
 #[test]
+fn a_policy_that_does_not_exist_is_told_from_the_built_in_ones() {
+    let world = World::new();
+    let output = fail(&mut world.brig(&["policy", "show", "--policy", "strct"]));
+    let text = stderr(&output);
+    assert!(text.contains("built-in policies (default, strict, farm, permissive)"), "{text}");
+    let output = fail(&mut world.brig(&["--policy"]));
+    let text = stderr(&output);
+    assert!(text.contains("a built-in policy (default, strict, farm, permissive)"), "{text}");
+}
+
+#[test]
 fn what_is_learned_is_enough_and_opens_no_secret() {
     let world = World::new();
     let output = fail(&mut world.brig(&["policy", "learn"]));

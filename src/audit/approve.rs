@@ -13,7 +13,7 @@ use super::place::Place;
 use super::report::{Change, Package, Report, Verdict};
 use super::{beside, fail, last};
 use crate::access::printable;
-use crate::cli::Approve;
+use crate::cli::{Approve, Selection};
 use crate::exit::{self, Ending};
 use crate::show::{self, quantity::counted};
 
@@ -47,6 +47,12 @@ enum Error {
         /// As it was named.
         package: String,
     },
+    /// A value that no package has.
+    #[error("none of these packages does what `--only {}` says", printable(&.only.to_string()))]
+    NoSuchValue {
+        /// As it was named.
+        only: Selection,
+    },
     /// No terminal.
     #[error("there is nobody to ask: `--yes` approves what is shown")]
     Nobody,
@@ -75,7 +81,7 @@ pub fn run(arguments: &Approve) -> Ending {
         Ok(ending) => ending,
         Err(error) => {
             let code = match error {
-                Error::Nobody | Error::NoPackage { .. } => exit::USAGE,
+                Error::Nobody | Error::NoPackage { .. } | Error::NoSuchValue { .. } => exit::USAGE,
                 _ => exit::FAILED,
             };
             fail(&error, error.help(), code)
@@ -158,6 +164,14 @@ fn offers<'r>(
         if !report.packages.iter().any(is_it) {
             return Err(Error::NoPackage { package: spec.name.clone() });
         }
+    }
+    let is_done = |only: &&Selection| {
+        let meant = report.packages.iter().filter(|package| arguments.all || is_named(package));
+        let mut values = meant.flat_map(|package| package.behaviour.values());
+        only.value.is_none() || values.any(|(aspect, value)| only.includes(aspect, value))
+    };
+    if let Some(only) = arguments.only.iter().find(|only| !is_done(only)) {
+        return Err(Error::NoSuchValue { only: only.clone() });
     }
     let mut offers = Vec::new();
     for package in &report.packages {

@@ -113,7 +113,7 @@ impl Preparation {
             runs: Run::load_all(session.path())?,
             not_run: session::not_run(session.path())?,
             overridden: overridden(config, command_line),
-            style: Style::of(command_line),
+            style: Style::of(command_line, config),
         })
     }
 }

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use super::command_line::CommandLine;
 use crate::access::printable;
+use crate::color;
 use crate::completeness::Findings;
-use crate::config::LinksOverride;
+use crate::config::{Config, LinksOverride};
 use crate::policy::Mode;
 use crate::session::Run;
 
@@ -20,16 +21,12 @@ pub struct Style {
 }
 
 impl Style {
-    /// As Cargo would do it: colours on a terminal, unless `--color`, `CARGO_TERM_COLOR` or
-    /// `NO_COLOR` say otherwise.
+    /// As Cargo would do it.
     #[must_use]
-    pub fn of(command_line: &CommandLine) -> Self {
-        let color = match command_line.color().as_ref().and_then(|color| color.to_str()) {
-            Some("always") => true,
-            Some("never") => false,
-            _ => std::env::var_os("NO_COLOR").is_none() && stderr().is_terminal(),
-        };
-        Self { color, quiet: command_line.is_quiet() }
+    pub fn of(command_line: &CommandLine, config: &Config) -> Self {
+        let said = command_line.color().or_else(|| config.color());
+        let color = color::is_wanted(said.as_deref(), stderr().is_terminal());
+        Self { color, quiet: command_line.is_quiet() || config.is_quiet() }
     }
 
     fn status(self, word: &str) -> String {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::{Error, print};
 use crate::access::{Kind, Outcome, printable};
-use crate::cli::Show;
+use crate::cli::Learn;
 use crate::exit::Ending;
 use crate::policy::allowing::allowing;
 use crate::policy::document::Unnamed;
@@ -148,7 +148,7 @@ fn is_below(path: &str, directory: &str) -> bool {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn run(arguments: &Show) -> Result<Ending, Error> {
+pub fn run(arguments: &Learn) -> Result<Ending, Error> {
     let policy = |base: Builtin| -> Result<Policy, Error> {
         Ok(Policy::of(&Layers::of(Vec::new(), Some(base))?, "", ""))
     };
@@ -157,7 +157,7 @@ pub fn run(arguments: &Show) -> Result<Ending, Error> {
     let mut failed = |error: show::Error| {
         failure.get_or_insert(error);
     };
-    let workspace = Workspace::of(arguments)?;
+    let workspace = Workspace::of(&arguments.location)?;
     let mut found = workspace.records(arguments.package.as_ref(), &mut failed)?;
     if let Some(error) = failure {
         // Rules that were learned from half of what happened deny the other half.

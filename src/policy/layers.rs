@@ -82,6 +82,16 @@ pub enum Error {
     /// A document.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// The named one, if it is none of the built-in ones either.
+    #[error(
+        "there is no policy `{}`: it is neither a document nor one of the built-in policies ({})",
+        .path.display(),
+        Builtin::names()
+    )]
+    None {
+        /// Where the document would be.
+        path: PathBuf,
+    },
     /// The path of the named one.
     #[error("the path of the policy, `{}`, is not absolute", .path.display())]
     Relative {
@@ -162,7 +172,9 @@ impl Layers {
                 if named.is_relative() {
                     return Err(Error::Relative { path: named.clone() });
                 }
-                layers.push(Layer { owner: Owner::Named, document: Document::read(named)? });
+                let document = Document::read_if_there(named)?
+                    .ok_or_else(|| Error::None { path: named.clone() })?;
+                layers.push(Layer { owner: Owner::Named, document });
             }
         }
         Self::of(layers, base)

@@ -72,8 +72,10 @@ impl Text<'_> {
         if !self.is_first {
             writeln!(self.out)?;
         }
-        let since = package.approved_version.as_ref().filter(|_| {
+        // After a part was approved, it is this version.
+        let since = package.approved_version.as_ref().filter(|version| {
             matches!(package.verdict, Verdict::Changed | Verdict::Violated | Verdict::Failed)
+                && **version != package.version
         });
         let since = since.map_or_else(String::new, |version| format!(" since v{version}"));
         let verdict = match package.verdict {
