@@ -37,12 +37,14 @@ impl Finding {
     pub fn of_limit(limit: Limit, fatal: bool, grants: &Grants) -> Self {
         let (key, value) = (limit.key(), limit.value(&grants.policy.limits));
         let ended = if fatal { ", and was ended" } else { "" };
-        let policy = &grants.policy.name;
+        let place = grants.policy.said.limit(limit);
+        let of = match place {
+            Some(place) => format!("at {}:{}", place.file, place.line),
+            None => format!("of the policy `{}`", grants.policy.name),
+        };
         Self {
             code: format!("limit-{key}"),
-            message: format!(
-                "came to a limit{ended}: {value} (`limits.{key}` of the policy `{policy}`)"
-            ),
+            message: format!("came to a limit{ended}: {value} (`limits.{key}` {of})"),
             fatal,
             rule: None,
         }

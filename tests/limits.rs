@@ -110,7 +110,9 @@ fn a_script_beyond_a_limit_is_ended() {
         let text = stderr(&output);
         let message = "the build script of `uses_up v1.2.3` came to a limit, and was ended: ";
         assert!(text.contains(message), "{limit}: {text}");
-        assert!(text.contains(&format!("(`limits.{limit}` of the policy `default`)")), "{text}");
+        let path = limited.project.root.join("policy.toml");
+        let place = format!("(`limits.{limit}` at {}:", path.display());
+        assert!(text.contains(&place), "{text}");
         let finding = limited.finding();
         assert_eq!(finding["code"], format!("limit-{limit}"));
         assert_eq!(finding["fatal"], true);
@@ -124,7 +126,9 @@ fn a_process_is_kept_to_its_own_limits() {
     for (limit, value) in [("cpu-time", 1), ("file-size", 3)] {
         let output = fail(&mut limited.build(limit, value));
         let text = stderr(&output);
-        assert!(text.contains(&format!("(`limits.{limit}` of the policy `default`)")), "{text}");
+        let path = limited.project.root.join("policy.toml");
+        let place = format!("(`limits.{limit}` at {}:", path.display());
+        assert!(text.contains(&place), "{text}");
         assert_eq!(limited.finding()["code"], format!("limit-{limit}"));
         fs::remove_dir_all(limited.project.root.join("target")).unwrap();
     }
