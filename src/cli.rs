@@ -89,6 +89,9 @@ pub enum Verb {
         /// Where the record is written [default: brig.json beside `OUT_DIR`]
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
+        /// Where TMPDIR and HOME are made, with the same names each time
+        #[arg(long, hide = true, value_name = "DIR")]
+        private: Option<PathBuf>,
         /// The build script's program
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         command: Vec<OsString>,

@@ -102,6 +102,9 @@ pub struct Request {
     pub launcher: PathBuf,
     /// Where the record goes; beside `OUT_DIR` if none is named.
     pub record: Option<PathBuf>,
+    /// The directory in which the script's private ones have the same names each time; else they have
+    /// names of their own.
+    pub private: Option<PathBuf>,
 }
 
 impl Request {
@@ -119,13 +122,14 @@ impl Request {
             workspace: trailer.workspace,
             launcher,
             record: None,
+            private: None,
         })
     }
 
     /// The request of `cargo brig exec`: a program and its arguments. If the program is a launcher,
     /// its script is meant: a jail within the jail would not work.
     #[must_use]
-    pub fn of_program(program: &Path, arguments: &[OsString], record: Option<PathBuf>) -> Self {
+    pub fn of_program(program: &Path, arguments: &[OsString]) -> Self {
         let trailer = launcher::trailer_of(program);
         let script = trailer
             .as_ref()
@@ -137,8 +141,22 @@ impl Request {
             arguments: all,
             workspace: trailer.and_then(|trailer| trailer.workspace),
             launcher: program.to_owned(),
-            record,
+            record: None,
+            private: None,
         }
+    }
+
+    /// Makes the script's private directories.
+    fn private_dirs(
+        &self,
+        unit: &Unit,
+    ) -> Result<(PrivateDir, PrivateDir, Option<Preload>), Error> {
+        let Some(private) = &self.private else {
+            let preload = Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?;
+            return Ok((PrivateDir::new("tmp")?, PrivateDir::new("home")?, preload));
+        };
+        let [tmp, home] = ["tmp", "home"].map(|name| PrivateDir::at(&private.join(name)));
+        Ok((tmp?, home?, Preload::at(&private.join("asked"))?))
     }
 }
 
@@ -162,13 +180,12 @@ fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> 
     let unit = Unit::parse(
         env::vars_os().collect(),
         &request.script,
-        request.arguments,
-        request.workspace,
+        request.arguments.clone(),
+        request.workspace.clone(),
     )?;
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
     let policy = Policy::of(&Layers::read(&settings.places)?, &unit.package, &unit.version);
-    let (tmp, home) = (PrivateDir::new("tmp")?, PrivateDir::new("home")?);
-    let preload = Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?;
+    let (tmp, home, preload) = request.private_dirs(&unit)?;
     let library = preload.as_ref().map(Preload::directory);
     let private = Private { tmp: tmp.path(), home: home.path(), library };
     let grants = resolve::resolve(policy, &unit, private, settings.wrapper.as_deref())?;

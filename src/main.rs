@@ -69,7 +69,7 @@ fn own_verb(arguments: &[OsString]) -> ExitCode {
         }
         Some(_) => words.extend_from_slice(arguments),
     }
-    let (record, command) = match cli::parse(words) {
+    let (record, private, command) = match cli::parse(words) {
         cli::Verb::Show(arguments) => return show::run(&arguments).into_code(),
         cli::Verb::Freeze(arguments) => return freeze::run(&arguments).into_code(),
         cli::Verb::Policy(verb) => return policies::run(&verb).into_code(),
@@ -78,11 +78,12 @@ fn own_verb(arguments: &[OsString]) -> ExitCode {
         cli::Verb::Approve(arguments) => return audit::approve::run(&arguments).into_code(),
         cli::Verb::Diff(arguments) => return audit::diff::run(&arguments).into_code(),
         cli::Verb::Why(arguments) => return audit::why::run(&arguments).into_code(),
-        cli::Verb::Exec { record, command } => (record, command),
+        cli::Verb::Exec { record, private, command } => (record, private, command),
     };
     let ending = require_static().and_then(|()| {
         let (program, rest) = command.split_first().ok_or("no program is named")?;
-        Ok(launch::run(Request::of_program(Path::new(program), rest, record))?)
+        let request = Request::of_program(Path::new(program), rest);
+        Ok(launch::run(Request { record, private, ..request })?)
     });
     end(ending, exit::NOT_RUN)
 }
