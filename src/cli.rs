@@ -45,7 +45,7 @@ Exit codes:
   Cargo's own, and: 2 usage, 3 a build script was not in the jail, 4 cargo-brig itself failed, or
   finds that scripts cannot be jailed here (`doctor`). An audit ends with 0 if all is approved, and:
   5 a script did what is not approved, 6 the policy was violated, 7 a script failed, 8 it cannot be
-  said what a script did.
+  said what a script did. `approve` ends with 1 if nothing was accepted.
   A launcher ends with its script's code, and: 124 an instruction was withheld, a limit was met, or
   something was denied that the policy does not forgive; 125 the script was
   not run.

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use cargo_brig::access::printable;
 use cargo_brig::exit::{self, Ending};
 use cargo_brig::launch::{self, Request, explain};
 use cargo_brig::{audit, cli, doctor, freeze, front, launcher, policies, settings, shim, show};
@@ -31,13 +32,16 @@ fn main() -> ExitCode {
         return end(ending, exit::NOT_RUN);
     }
     match rest.split_first() {
-        Some((verb, rest)) if verb == "brig" && !cli::is_own(rest) => match front::run(rest) {
-            Ok(ending) => ending.into_code(),
-            Err(error) => {
-                let code = error.exit_code();
-                end(Err(error.into()), code)
+        Some((verb, rest)) if verb == "brig" && !cli::is_own(rest) => {
+            doubt_log();
+            match front::run(rest) {
+                Ok(ending) => ending.into_code(),
+                Err(error) => {
+                    let code = error.exit_code();
+                    end(Err(error.into()), code)
+                }
             }
-        },
+        }
         Some((verb, rest)) if verb == "brig" => own_verb(rest),
         _ if cli::is_own(rest) => own_verb(rest),
         Some((verb, _)) if !shim::looks_like_a_compiler(verb) && !Path::new(verb).exists() => {
@@ -59,6 +63,7 @@ fn require_static() -> Result<(), Box<dyn Error>> {
 }
 
 fn own_verb(arguments: &[OsString]) -> ExitCode {
+    doubt_log();
     let name = OsString::from("cargo brig");
     let mut words = vec![name];
     match arguments.split_first() {
@@ -103,5 +108,15 @@ fn start_log() {
     let level = env::var(settings::LOG).ok().and_then(|level| level.parse::<tracing::Level>().ok());
     if let Some(level) = level {
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    }
+}
+
+/// Says that a level is none, once for a build and not in every shim.
+fn doubt_log() {
+    let level = env::var_os(settings::LOG).unwrap_or_default();
+    let is_level = level.to_str().is_some_and(|text| text.parse::<tracing::Level>().is_ok());
+    if !level.is_empty() && !is_level {
+        let (name, level) = (settings::LOG, printable(&level.to_string_lossy()));
+        eprintln!("warning: {name} is `{level}`, and not error, warn, info, debug or trace");
     }
 }

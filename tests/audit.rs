@@ -483,6 +483,30 @@ fn states_of_the_baseline_are_compared() {
 }
 
 #[test]
+fn every_own_verb_has_colours_as_cargo_is_told() {
+    let world = World::new();
+    world.ends(exit::UNAPPROVED, &["audit"]);
+    for arguments in [
+        &["audit"][..],
+        &["why", "hull"],
+        &["show"],
+        &["policy", "show"],
+        &["--help"],
+        &["why", "--help"],
+    ] {
+        let colored = |config: &str, variable: Option<&str>| {
+            world.project.write(".cargo/config.toml", &format!("{CONFIG}{config}"));
+            let mut command = world.command(arguments);
+            command.envs(variable.map(|value| ("CARGO_TERM_COLOR", value)));
+            stdout(&command.output().unwrap()).contains("\x1b[")
+        };
+        let always = "[term]\ncolor = \"always\"\n";
+        assert!(!colored("", None) && !colored(always, Some("never")), "{arguments:?}");
+        assert!(colored("", Some("always")) && colored(always, None), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_package_is_explained_under_the_policy_of_its_run() {
     let world = World::new();
     world.ends(exit::UNAPPROVED, &["audit", "--policy", "strict"]);

@@ -703,6 +703,18 @@ fn nothing_is_said_when_cargo_is_to_be_quiet() {
     }
     let output = succeed(project.brig(&["build"]).env("CARGO_TERM_QUIET", "true"));
     assert_eq!(stderr(&output), "");
+    project.write(".cargo/config.toml", "[term]\nquiet = true\n");
+    assert_eq!(stderr(&succeed(&mut project.brig(&["build"]))), "");
+    let output = succeed(&mut project.brig(&["--config", "term.quiet=false", "build"]));
+    assert_eq!(summary(&output), ONE_FRESH);
+}
+
+#[test]
+fn a_level_that_is_none_is_told_of_once() {
+    let project = ship();
+    let output = succeed(project.brig(&["build"]).env("CARGO_BRIG_LOG", "loud"));
+    let warning = "warning: CARGO_BRIG_LOG is `loud`, and not error, warn, info, debug or trace\n";
+    assert_eq!(stderr(&output).matches(warning).count(), 1, "{}", shown(&output));
 }
 
 #[test]

@@ -17,9 +17,6 @@ use crate::cli::{Approve, Selection};
 use crate::exit::{self, Ending};
 use crate::show::{self, quantity::counted};
 
-/// Nobody accepted anything.
-const NOTHING_ACCEPTED: i32 = 1;
-
 /// Why nothing can be approved.
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -123,7 +120,7 @@ fn approve(arguments: &Approve) -> Result<Ending, Error> {
     let accepted = if arguments.yes { offers } else { ask(offers)? };
     if accepted.is_empty() {
         println("Nothing is approved")?;
-        return Ok(Ending::Code(NOTHING_ACCEPTED));
+        return Ok(Ending::Code(exit::DECLINED));
     }
     let cargo_lock = CargoLock::read(&cargo_lock_file, &[])?;
     for offer in &accepted {
