@@ -436,6 +436,16 @@ fn two_audits_at_once_say_the_same() {
     }
 }
 
+/// The README names every key of these.
+fn assert_told(objects: &[&Value]) {
+    let readme = include_str!("../README.md");
+    let (_, text) = readme.split_once("`--format json` of `why` gives").unwrap();
+    let (text, _) = text.split_once("\n\n").unwrap();
+    for key in objects.iter().flat_map(|object| object.as_object().unwrap().keys()) {
+        assert!(text.contains(&format!("`{key}`")), "{key}");
+    }
+}
+
 #[test]
 fn states_of_the_baseline_are_compared() {
     let world = World::approved();
@@ -475,6 +485,7 @@ fn states_of_the_baseline_are_compared() {
     let compared: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(compared["schema"], 1);
     let added = &compared["differences"][1];
+    assert_told(&[&compared, added]);
     assert_eq!((&added["package"], &added["new"]), (&"hull v1.1.0".into(), &"1.1.0".into()));
     assert_eq!(
         added["added"][0],
@@ -529,6 +540,7 @@ fn a_package_is_explained_under_the_policy_of_its_run() {
     }
     let digest = run["package"]["runs"][0]["record_sha256"].as_str().unwrap();
     assert_eq!(digest.len(), 64);
+    assert_told(&[&why, run, &run["paths"][0]]);
     world.ends(exit::USAGE, &["why"]);
 }
 
