@@ -545,6 +545,7 @@ fn an_own_verb_is_helped_with_and_comes_first() {
     for (arguments, said) in [
         (&["+nightly", "audit"][..], "write `cargo +nightly brig audit`"),
         (&["--color", "never", "show"], "write `cargo brig show`"),
+        (&["--policy"], "a built-in policy (default, strict, farm, permissive) or a document"),
         (&["--policy", "strict", "policy", "show"], "`cargo brig policy show --policy POLICY`"),
         (&["--policy", "strict", "show"], "`cargo brig show` takes no `--policy`"),
     ] {

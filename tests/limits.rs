@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cargo_brig::policy::Builtin;
 use serde_json::Value;
-use support::{Project, fail, shown, stderr, succeed};
+use support::{Project, fail, shown, stderr, stdout, succeed};
 
 /// Uses up what `T_WHAT` names.
 const SCRIPT: &str = r#"
@@ -158,4 +158,20 @@ fn a_policy_that_is_none_is_refused() {
     let mut command = limited.project.brig(&["build"]);
     let output = fail(command.env("CARGO_BRIG_POLICY", "/no/such/policy.toml"));
     assert!(stderr(&output).contains("/no/such/policy.toml"), "{}", shown(&output));
+}
+
+#[test]
+fn limits_and_switches_are_shown_with_their_places() {
+    let project = Project::with_script("modest", "fn main() {}");
+    project.write("brig.toml", "extends = \"strict\"\n[limits]\nwall-time = 7\n");
+    let text = stdout(&succeed(&mut project.brig(&["policy", "show"])));
+    for (start, place) in [
+        ("  wall-time: 7 s ", "/brig.toml:3"),
+        ("  output: ", "policies/default.toml:"),
+        ("  fails the unit ", "policies/strict.toml:"),
+        ("  all others are withheld ", "policies/strict.toml:"),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(start)).unwrap();
+        assert!(line.contains(place), "{line}");
+    }
 }

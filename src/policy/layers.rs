@@ -290,6 +290,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_named_and_not_there_is_told_from_the_built_in_ones() {
+        let named = |named: &str| {
+            let places = Places { named: Some(named.into()), ..Places::default() };
+            Layers::read_with(Path::new("/nowhere"), &places)
+        };
+        assert_eq!(named("strict").unwrap().base, Builtin::Strict);
+        let error = named("/nowhere/strct").unwrap_err().to_string();
+        assert!(error.ends_with("policies (default, strict, farm, permissive)"), "{error}");
+    }
+
+    #[test]
     fn users_documents_lie_where_the_base_directory_specification_says() {
         let of = |xdg: Option<&str>, home: Option<&str>| {
             Places::config_home(xdg.map(OsStr::new), home.map(OsStr::new))
