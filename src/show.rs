@@ -12,6 +12,7 @@ pub mod quantity;
 pub mod report;
 pub mod rule;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
@@ -260,6 +261,9 @@ fn denied(run: &Brief<'_>) -> u64 {
     let failed = run.exit != Exit::Code(0);
     let network = run.network.iter().filter(|attempt| attempt.counts(failed));
     let withheld = run.withheld_instructions.iter().filter(|withheld| withheld.fatal);
-    let told = run.denials.len() + network.count() + run.findings.len() + withheld.count();
+    // What is printed twice is told of once.
+    let withheld: BTreeSet<(&str, &str)> =
+        withheld.map(|withheld| (&*withheld.line, &*withheld.reason)).collect();
+    let told = run.denials.len() + network.count() + run.findings.len() + withheld.len();
     told as u64 + run.denials_dropped
 }

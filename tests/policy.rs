@@ -37,7 +37,7 @@ fn main() {
     println!("cargo::rustc-cfg=done");
     println!("cargo::rustc-check-cfg=cfg(done)");
     if fs::exists("instructs").unwrap() {
-        println!("cargo::rustc-env=LD_DEBUG=help");
+        println!("cargo::rustc-env=LD_DEBUG=help\ncargo::rustc-env=LD_DEBUG=help");
     }
 }
 "#;
