@@ -1,14 +1,18 @@
 //! The own verbs and the help of `cargo brig`.
 
+pub mod package_spec;
+pub mod selection;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::audit::behaviour::Aspect;
 use crate::audit::formats;
 use crate::audit::sinks::STDOUT;
+use crate::color;
+pub use package_spec::PackageSpec;
+pub use selection::Selection;
 
 const ABOUT: &str = "Run Cargo with every build script in a Landlock and seccomp jail";
 const HELP: &str = "\
@@ -31,16 +35,17 @@ Examples:
   cargo brig freeze                 overrides, by which Cargo does not run the scripts again
   cargo brig doctor                 can scripts be jailed on this machine, and how well?
   cargo brig audit --locked         did a script do what nobody has approved (in brig.lock)?
-  cargo brig approve                approve what the last audit found
+  cargo brig approve --all          approve what the last audit found; it asks on a terminal
   cargo brig why openssl-sys        what brings a package in, what it did, and what allowed it
 
-Each run leaves a record, `brig.json`, beside its OUT_DIR.
+`cargo brig help VERB` says more about one of the own verbs. Each run leaves a record, `brig.json`,
+beside its OUT_DIR.
 
 Exit codes:
   Cargo's own, and: 2 usage, 3 a build script was not in the jail, 4 cargo-brig itself failed, or
   finds that scripts cannot be jailed here (`doctor`). An audit ends with 0 if all is approved, and:
   5 a script did what is not approved, 6 the policy was violated, 7 a script failed, 8 it cannot be
-  said what a script did.
+  said what a script did. `approve` ends with 1 if nothing was accepted.
   A launcher ends with its script's code, and: 124 an instruction was withheld, a limit was met, or
   something was denied that the policy does not forgive; 125 the script was
   not run.
@@ -84,6 +89,9 @@ pub enum Verb {
         /// Where the record is written [default: brig.json beside `OUT_DIR`]
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
+        /// Where TMPDIR and HOME are made, with the same names each time
+        #[arg(long, hide = true, value_name = "DIR")]
+        private: Option<PathBuf>,
         /// The build script's program
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         command: Vec<OsString>,
@@ -104,7 +112,7 @@ it, as a line of a policy; several rules with the same key have to be put into o
 
 Exit codes:
   0 shown, 2 usage, 4 a record is missing, damaged or of another schema, or the workspace is not known")]
-    Show(Shown),
+    Show(Show),
     /// Write down what build scripts told Cargo, as overrides by which it does not run them again
     #[command(after_help = "\
 Only a package with a `links` key can have an override. What an override would not stand in for is not
@@ -153,29 +161,31 @@ Exit codes; of several, the first of this list:
     )]
     Audit(Audit),
     /// Approve what the last audit found: write brig.lock
-    #[command(after_help = "\
+    #[command(group = ArgGroup::new("which").args(["packages", "all"]).required(true), after_help = "\
 Nothing is built: the report of the last audit is what is approved. What would be approved is shown, and
 asked for where a terminal is there; elsewhere `--yes` is needed. A package that has other content under
 a version that was approved has to be named.
 
 Exit codes:
-  0 written, or nothing to approve, 2 usage, or nobody to ask, 4 there is no audit, or brig.lock cannot be
+  0 written, or nothing to approve, 2 usage, or nobody to ask, or what is named is not there, 4 there is no audit, or brig.lock cannot be
   written; 1 nothing was accepted")]
     Approve(Approve),
     /// Compare two versions in brig.lock, or two states of it
     #[command(after_help = "\
 OLD and NEW are versions of PACKAGE in brig.lock; or files; or Git revisions, of which brig.lock is
-taken: `cargo brig diff main..`, `cargo brig diff openssl-sys 0.9.115..0.9.116`. Without NEW the
-working directory's brig.lock is compared.
+taken: `cargo brig diff main..`, `cargo brig diff openssl-sys 0.9.115..0.9.116`, `cargo brig diff
+a.lock..b.lock`. Without NEW the working directory's brig.lock is compared.
 
 Exit codes:
-  0 compared, 2 usage, 4 one of them cannot be read")]
+  0 compared, 2 usage, 4 one of them cannot be read, or none of them has the package")]
     Diff(Diff),
     /// Explain a package: what brings it in, what its build script did, and which rule allowed it
     #[command(after_help = "\
+What was audited under `--policy`, or built, is explained under the same one.
+
 Exit codes:
-  0 explained, 2 usage, 4 the package or its record is not there")]
-    Why(Show),
+  0 explained, 2 usage, 4 the package or its record is not there, or was made under another policy")]
+    Why(Why),
 }
 
 /// The arguments of `cargo brig audit`.
@@ -202,10 +212,10 @@ pub struct Audit {
 #[derive(Debug, Args)]
 pub struct Approve {
     /// The packages: `name` or `name@version`
-    #[arg(value_name = "PACKAGE", required_unless_present = "all")]
+    #[arg(value_name = "PACKAGE")]
     pub packages: Vec<PackageSpec>,
     /// All of them, but for those that have other content under the same version
-    #[arg(long, conflicts_with = "packages")]
+    #[arg(long)]
     pub all: bool,
     /// Only this: an aspect (`programs`), or one value of it (`programs=curl`); several times
     #[arg(long, value_name = "ASPECT[=VALUE]")]
@@ -221,44 +231,35 @@ pub struct Approve {
     pub manifest_path: Option<PathBuf>,
 }
 
-/// A part of a behaviour, as it is named on a command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selection {
-    /// Which side.
-    pub aspect: Aspect,
-    /// Which value; none is all.
-    pub value: Option<String>,
-}
-
-impl FromStr for Selection {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (aspect, value) = match text.split_once('=') {
-            Some((aspect, value)) => (aspect, Some(value.to_owned())),
-            None => (text, None),
-        };
-        Ok(Self { aspect: Aspect::from_str(aspect, false)?, value })
-    }
-}
-
-impl Selection {
-    /// Whether a value is in it.
-    #[must_use]
-    pub fn includes(&self, aspect: Aspect, value: &str) -> bool {
-        self.aspect == aspect && self.value.as_deref().is_none_or(|selected| selected == value)
-    }
-}
-
 /// The arguments of `cargo brig diff`.
 #[derive(Debug, Args)]
 pub struct Diff {
     /// The package, and what is compared; or that alone
     #[arg(value_names = ["PACKAGE", "OLD..NEW"], num_args = 1..=2, required = true)]
     pub words: Vec<String>,
+    /// For a person, or as one JSON object
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub format: Format,
     /// The workspace's or a package's Cargo.toml
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
+}
+
+/// The arguments of `cargo brig why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The package: `name` or `name@version`
+    #[arg(value_name = "PACKAGE")]
+    pub package: PackageSpec,
+    /// For a person, or everything as one JSON object
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub format: Format,
+    /// The built-in policy or the document that the script ran under, if one was named
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<PathBuf>,
+    /// Where the records are.
+    #[command(flatten)]
+    pub location: Location,
 }
 
 /// The verbs of `cargo brig policy`.
@@ -287,16 +288,17 @@ Exit codes:
     },
     /// Propose the least rules that the recorded runs needed, as a document that extends `strict`
     #[command(after_help = "\
-Printed to standard output: `cargo brig policy learn > brig.toml`. What would open a secret, and what no
-rule gives, stands there as a comment. Scripts do not ask for every variable where it can be seen: see
-`unseen` in `cargo brig show PACKAGE`.")]
-    Learn(Show),
+Printed to standard output: `cargo brig policy learn > learned.toml`, to be read and merged into brig.toml.
+What would open a secret or a network, or run code outside the jail, and what no rule gives, stands there
+as a comment. Scripts do not ask for every variable where it can be seen: see `unseen` in `cargo brig show
+PACKAGE`.")]
+    Learn(Learn),
     /// Print the JSON Schema of policies, by which an editor completes and checks them
     #[command(after_help = "\
 With the language server taplo, a comment at a document's head names it:
   #:schema ./policy.schema.json")]
     Schema,
-    /// Write a brig.toml to begin with
+    /// Write a brig.toml to begin with, if there is none
     Init {
         /// Build on the policy `strict`
         #[arg(long)]
@@ -333,26 +335,26 @@ pub struct Show {
     /// Shorten no list, also list what was not found, and show older runs
     #[arg(long)]
     pub all: bool,
-    /// The directory that the build was told to write to
-    #[arg(long, value_name = "DIR")]
-    pub target_dir: Option<PathBuf>,
-    /// The workspace's or a package's Cargo.toml
-    #[arg(long, value_name = "PATH")]
-    pub manifest_path: Option<PathBuf>,
-}
-
-/// The arguments of `cargo brig show` alone.
-#[derive(Debug, Args)]
-pub struct Shown {
-    /// Which records, and how.
-    #[command(flatten)]
-    pub records: Show,
     /// Instead, show what in the runs is against Cargo's advice to authors of build scripts
     #[arg(long)]
     pub lints: bool,
-    /// For that, also run each script two times more, and compare
+    /// For that, also run each script of PACKAGE two times more, and compare
     #[arg(long, requires = "lints", requires = "package")]
     pub twice: bool,
+    /// Where the records are.
+    #[command(flatten)]
+    pub location: Location,
+}
+
+/// The arguments of `cargo brig policy learn`.
+#[derive(Debug, Args)]
+pub struct Learn {
+    /// The package whose build script's runs are learned from: `name` or `name@version` [default: all]
+    #[arg(value_name = "PACKAGE")]
+    pub package: Option<PackageSpec>,
+    /// Where the records are.
+    #[command(flatten)]
+    pub location: Location,
 }
 
 /// The arguments of `cargo brig freeze`.
@@ -361,9 +363,17 @@ pub struct Freeze {
     /// The packages: `name` or `name@version` [default: all that can be frozen]
     #[arg(value_name = "PACKAGE")]
     pub packages: Vec<PackageSpec>,
-    /// Written instead of standard output; only an earlier one of the same kind is replaced
+    /// Written instead of standard output, which is `-`; only an earlier one of the same kind is replaced
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Where the records are.
+    #[command(flatten)]
+    pub location: Location,
+}
+
+/// Where the records of a workspace are.
+#[derive(Debug, Args)]
+pub struct Location {
     /// The directory that the build was told to write to
     #[arg(long, value_name = "DIR")]
     pub target_dir: Option<PathBuf>,
@@ -379,50 +389,6 @@ pub enum Format {
     Human,
     /// As data.
     Json,
-}
-
-/// Which package is meant, as in `cargo build -p`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PackageSpec {
-    /// Its name.
-    pub name: String,
-    /// Its version, or the beginning of it.
-    pub version: Option<String>,
-}
-
-/// Not the name of a package.
-#[derive(Debug, thiserror::Error)]
-#[error("write `name` or `name@version`")]
-pub struct NoPackageSpec;
-
-impl FromStr for PackageSpec {
-    type Err = NoPackageSpec;
-
-    fn from_str(text: &str) -> Result<Self, NoPackageSpec> {
-        let (name, version) = match text.split_once('@') {
-            Some((name, version)) => (name, Some(version.to_owned())),
-            None => (text, None),
-        };
-        let is_name = |name: &str| {
-            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
-        };
-        if !is_name(name) || version.as_deref() == Some("") {
-            return Err(NoPackageSpec);
-        }
-        Ok(Self { name: name.to_owned(), version })
-    }
-}
-
-impl PackageSpec {
-    /// Whether a version is meant: `1.2` stands for `1.2.0` and `1.2.7`, as for Cargo.
-    #[must_use]
-    pub fn is_version(&self, version: &str) -> bool {
-        self.version.as_deref().is_none_or(|wanted| {
-            version.strip_prefix(wanted).is_some_and(|rest| {
-                rest.is_empty() || (rest.starts_with('.') && wanted.split('.').count() < 3)
-            })
-        })
-    }
 }
 
 /// The arguments of `cargo brig audit` with its own options first, and behind `--` what is Cargo's; each
@@ -465,23 +431,50 @@ pub fn audit_arguments(arguments: &[OsString]) -> Vec<OsString> {
     own
 }
 
-/// Whether these arguments, after `cargo brig`, are for us and not for Cargo.
+/// The own verbs.
+const VERBS: [&str; 9] =
+    ["exec", "freeze", "policy", "show", "doctor", "audit", "approve", "diff", "why"];
+
+/// Whether these arguments, after `cargo brig`, are for us and not for Cargo. Of Cargo's commands Cargo
+/// helps.
 #[must_use]
 pub fn is_own(arguments: &[OsString]) -> bool {
     match arguments.first().and_then(|first| first.to_str()) {
         None => arguments.is_empty(),
-        Some(first) => {
-            let verbs =
-                ["exec", "freeze", "policy", "show", "doctor", "audit", "approve", "diff", "why"];
-            verbs.contains(&first) || ["--help", "-h", "--version", "-V"].contains(&first)
-        }
+        Some("help") => arguments.get(1).is_none_or(|verb| verb.to_str().is_some_and(is_own_verb)),
+        Some(first) => is_own_verb(first) || ["--help", "-h", "--version", "-V"].contains(&first),
     }
+}
+
+/// Whether a word is one of our verbs.
+#[must_use]
+pub fn is_own_verb(word: &str) -> bool {
+    VERBS.contains(&word)
+}
+
+/// The verb at the beginning of these arguments, if it takes a `--policy`.
+#[must_use]
+pub fn with_policy(arguments: &[OsString]) -> Option<String> {
+    let words: Vec<&str> = arguments.iter().take(2).filter_map(|word| word.to_str()).collect();
+    match words[..] {
+        [verb @ ("audit" | "why"), ..] => Some(verb.to_owned()),
+        ["policy", verb @ ("show" | "check")] => Some(format!("policy {verb}")),
+        _ => None,
+    }
+}
+
+/// Understands the words of an own verb; says what is wrong with them, or helps, and ends, if that is all
+/// there is to do.
+#[must_use]
+pub fn parse(words: Vec<OsString>) -> Verb {
+    let command = Cli::command().color(color::of_help());
+    let cli = Cli::from_arg_matches(&command.get_matches_from(words));
+    cli.unwrap_or_else(|error| error.exit()).verb
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
@@ -499,7 +492,31 @@ mod tests {
                 && own("-V")
                 && is_own(&[])
         );
-        assert!(!own("build") && !own("+nightly") && !own("help") && !own("-q"));
+        assert!(!own("build") && !own("+nightly") && !own("-q"));
+        let help = |of: &str| is_own(&[OsString::from("help"), OsString::from(of)]);
+        assert!(own("help") && help("show") && !help("build"));
+        let verbs = Cli::command();
+        let mut verbs: Vec<&str> = verbs.get_subcommands().map(clap::Command::get_name).collect();
+        verbs.sort_unstable();
+        let mut expected = VERBS;
+        expected.sort_unstable();
+        assert_eq!(verbs, expected);
+    }
+
+    #[test]
+    fn verbs_with_a_policy_are_known() {
+        for command in Cli::command().get_subcommands() {
+            let takes = |command: &clap::Command| {
+                command.get_arguments().any(|argument| argument.get_id() == "policy")
+            };
+            let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+            let verb = command.get_name();
+            assert_eq!(with_policy(&words(&[verb])).is_some(), takes(command), "{verb}");
+            for inner in command.get_subcommands() {
+                let words = words(&[verb, inner.get_name()]);
+                assert_eq!(with_policy(&words).is_some(), takes(inner), "{words:?}");
+            }
+        }
     }
 
     #[test]
@@ -522,21 +539,5 @@ mod tests {
             "--format json --output=- --format human --output x"
         );
         assert_eq!(arranged("+nightly --policy strict"), "--policy strict -- +nightly");
-        let only = |text: &str| text.parse::<Selection>();
-        let curl = only("programs=curl").unwrap();
-        assert!(curl.includes(Aspect::Programs, "curl") && !curl.includes(Aspect::Programs, "cc"));
-        assert!(only("reads").unwrap().includes(Aspect::Reads, "x") && only("read").is_err());
-    }
-
-    #[test]
-    fn packages_are_named_as_for_cargo() {
-        let spec = |text: &str| text.parse::<PackageSpec>().unwrap();
-        assert!(spec("openssl-sys").is_version("0.9.1"));
-        assert!(spec("a@1").is_version("1.2.3") && spec("a@1.2").is_version("1.2.3"));
-        assert!(spec("a@1.2.3").is_version("1.2.3") && !spec("a@1.2").is_version("1.20.3"));
-        assert!(!spec("a@1.2.3").is_version("1.2.3-rc.1"));
-        for text in ["", "@1", "a@", "../x", "a b"] {
-            assert!(text.parse::<PackageSpec>().is_err(), "{text}");
-        }
     }
 }

@@ -103,6 +103,24 @@ impl Config {
         })
     }
 
+    /// `always`, `never` or `auto`, if anything says whether Cargo's messages have colours.
+    #[must_use]
+    pub fn color(&self) -> Option<OsString> {
+        self.string("CARGO_TERM_COLOR", |table| table.get("term")?.get("color")?.as_str())
+    }
+
+    /// Whether Cargo is to be quiet in general.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let find = |sources: &[Source]| {
+            sources.iter().find_map(|source| source.table.get("term")?.get("quiet")?.as_bool())
+        };
+        find(&self.command_line)
+            .or_else(|| env::var("CARGO_TERM_QUIET").ok()?.parse().ok())
+            .or_else(|| find(&self.files))
+            .unwrap_or(false)
+    }
+
     /// The linker that Cargo would use for `triple`.
     #[must_use]
     pub fn linker(&self, triple: &str) -> Option<OsString> {
@@ -184,7 +202,8 @@ mod tests {
         fs::create_dir_all(root.join(".cargo")).unwrap();
         fs::write(
             root.join(".cargo/config.toml"),
-            "[build]\nrustc-wrapper = \"tools/wrap\"\n[target.t-x]\nlinker = \"ld-outer\"\n",
+            "[build]\nrustc-wrapper = \"tools/wrap\"\n[target.t-x]\nlinker = \"ld-outer\"\n\
+             [term]\nquiet = true\ncolor = \"always\"\n",
         )
         .unwrap();
         fs::write(
@@ -196,7 +215,10 @@ mod tests {
         assert_eq!(config.rustc_wrapper().unwrap(), root.join("tools/wrap"));
         assert_eq!(config.linker("t-x").unwrap(), "ld-inner");
         assert_eq!(config.links_overrides()[0].links, "z");
-        let options = ["build.rustc-wrapper='sccache'".into()];
-        assert_eq!(Config::load(&inner, &options).rustc_wrapper().unwrap(), "sccache");
+        let options = ["build.rustc-wrapper='sccache'".into(), "term.quiet=false".into()];
+        let with_options = Config::load(&inner, &options);
+        assert_eq!(with_options.rustc_wrapper().unwrap(), "sccache");
+        assert!(config.is_quiet() && !with_options.is_quiet());
+        assert!(config.color().is_some());
     }
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, raise};
 
+/// Of `cargo brig approve`: nobody accepted anything.
+pub const DECLINED: i32 = 1;
 /// The command line cannot be understood, or asks for what is refused.
 pub const USAGE: i32 = 2;
 /// Cargo succeeded, but a build script of the build was not in the jail.

@@ -16,7 +16,8 @@ use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use crate::access::printable;
-use crate::cli::{Format, Freeze, Show};
+use crate::audit::sinks::STDOUT;
+use crate::cli::Freeze;
 use crate::exit::{self, Ending};
 use crate::launch::explain;
 use crate::show::{
@@ -86,13 +87,7 @@ pub fn run(arguments: &Freeze) -> Ending {
 }
 
 fn freeze(arguments: &Freeze) -> Result<Ending, Error> {
-    let workspace = Workspace::of(&Show {
-        package: None,
-        format: Format::Human,
-        all: false,
-        target_dir: arguments.target_dir.clone(),
-        manifest_path: arguments.manifest_path.clone(),
-    })?;
+    let workspace = Workspace::of(&arguments.location)?;
     let mut failures = Vec::new();
     let mut failed = |error| failures.push(error);
     let mut found = Vec::new();
@@ -127,7 +122,7 @@ fn freeze(arguments: &Freeze) -> Result<Ending, Error> {
     if !arguments.packages.is_empty() && !refused.is_empty() {
         return Ok(Ending::Code(exit::FAILED));
     }
-    if let Some(path) = &arguments.output {
+    if let Some(path) = arguments.output.as_ref().filter(|path| path.as_os_str() != STDOUT) {
         write_file(path, &text)?;
     } else {
         let mut out = stdout().lock();
@@ -192,7 +187,8 @@ fn tell(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }
 
-/// Writes a file beside and renames it, over an earlier one of the same kind only.
+/// Writes a file beside and renames it, over an earlier one of the same kind only. The directory is made
+/// if need be: few workspaces have a `.cargo`.
 fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     match fs::read(path) {
@@ -201,6 +197,9 @@ fn write_file(path: &Path, text: &str) -> Result<(), Error> {
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
+    }
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        fs::create_dir_all(directory).map_err(failed)?;
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));

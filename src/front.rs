@@ -25,12 +25,12 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::cli;
-use crate::completeness::{self, Findings};
+use crate::completeness;
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
 use crate::policy::Builtin;
 use crate::private_dir::{self, PrivateDir};
-use crate::session::{self, Run};
+use crate::session;
 use crate::settings;
 use crate::shim::linker;
 use crate::sys;
@@ -55,15 +55,29 @@ pub enum Error {
     EmptyWrapper,
     /// `--policy` without what it needs.
     #[error(
-        "write `cargo brig --policy POLICY COMMAND`, with a built-in policy (default, strict, farm) or a \
-         document"
+        "write `cargo brig --policy POLICY COMMAND`, with a built-in policy ({}) or a document",
+        Builtin::names()
     )]
     NoPolicy,
-    /// `--policy` before a verb that is not Cargo's.
-    #[error("write `cargo brig {verb} --policy POLICY`, if the verb takes one")]
+    /// `--policy` before a verb that is not Cargo's and takes one behind it.
+    #[error("write `cargo brig {verb} --policy POLICY`")]
     PolicyFirst {
         /// The verb.
         verb: String,
+    },
+    /// `--policy` before a verb that is not Cargo's and takes none.
+    #[error("`cargo brig {verb}` takes no `--policy`")]
+    PolicyOfNothing {
+        /// The verb.
+        verb: String,
+    },
+    /// A verb that is not Cargo's, behind what is for Cargo.
+    #[error("`{verb}` is a verb of cargo-brig: write `{instead}`")]
+    VerbBehind {
+        /// The verb.
+        verb: String,
+        /// How it is written.
+        instead: String,
     },
     /// The program's own path.
     #[error("cannot tell where cargo-brig itself is installed")]
@@ -105,7 +119,11 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::EmptyWrapper | Self::NoPolicy | Self::PolicyFirst { .. } => exit::USAGE,
+            Self::EmptyWrapper
+            | Self::NoPolicy
+            | Self::PolicyFirst { .. }
+            | Self::PolicyOfNothing { .. }
+            | Self::VerbBehind { .. } => exit::USAGE,
             _ => exit::FAILED,
         }
     }
@@ -126,13 +144,8 @@ pub fn require_static() -> Result<(), Error> {
 pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
     require_static()?;
     let (policy, arguments) = own_options(arguments)?;
-    if let Some(verb) = arguments.first().and_then(|first| first.to_str())
-        && cli::is_own(arguments)
-        && !verb.starts_with('-')
-    {
-        return Err(Error::PolicyFirst { verb: verb.to_owned() });
-    }
     let command_line = CommandLine::parse(arguments);
+    refuse_own_verb(arguments, &command_line)?;
     if !command_line.may_build() {
         let directory = working_directory(&command_line);
         let config = Config::load(&directory, &command_line.values("--config"));
@@ -141,9 +154,15 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
         return Ok(ending(wait(cargo)?.0));
     }
     let build = Preparation::new(command_line, arguments, policy)?.build(Stdio::inherit())?;
-    let Build { status, findings, runs, overridden, style, .. } = build;
-    let summary = summary::Summary { runs: &runs, findings: &findings, overridden: &overridden };
-    eprint!("{}", summary.render(style, status.success()));
+    let Build { status, findings, runs, not_run, overridden, style, .. } = build;
+    let summary = summary::Summary {
+        runs: &runs,
+        not_run: &not_run,
+        findings: &findings,
+        overridden: &overridden,
+        succeeded: status.success(),
+    };
+    eprint!("{}", summary.render(style));
     if status.success() && !findings.unjailed.is_empty() {
         return Ok(Ending::Code(exit::UNJAILED));
     }
@@ -188,6 +207,24 @@ fn alias_bypasses(config: &Config, command_line: &CommandLine) -> bool {
         name = line.command().map(str::to_owned);
     }
     true
+}
+
+/// Refuses what is for an own verb, which comes first; the advice says what would be understood.
+fn refuse_own_verb(arguments: &[OsString], command_line: &CommandLine) -> Result<(), Error> {
+    let first = arguments.first().and_then(|first| first.to_str());
+    if let Some(verb) = first.filter(|verb| cli::is_own(arguments) && !verb.starts_with('-')) {
+        return Err(match cli::with_policy(arguments) {
+            Some(verb) => Error::PolicyFirst { verb },
+            None => Error::PolicyOfNothing { verb: verb.to_owned() },
+        });
+    }
+    let Some(verb) = command_line.command().filter(|command| cli::is_own_verb(command)) else {
+        return Ok(());
+    };
+    let toolchain = command_line.toolchain().first();
+    let toolchain = toolchain.map(|toolchain| format!(" {}", toolchain.to_string_lossy()));
+    let instead = format!("cargo{} brig {verb}", toolchain.unwrap_or_default());
+    Err(Error::VerbBehind { verb: verb.to_owned(), instead })
 }
 
 /// What stands before Cargo's own arguments.
@@ -425,10 +462,4 @@ fn overridden(config: &Config, command_line: &CommandLine) -> Vec<(String, Links
         }
     }
     found
-}
-
-/// How many of the build's scripts were fresh: launchers of which nobody reported a run.
-fn fresh(findings: &Findings, runs: &[Run]) -> usize {
-    let ran = |launcher: &PathBuf| runs.iter().any(|run| run.launcher == *launcher);
-    findings.jailed.iter().filter(|launcher| !ran(launcher)).count()
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs};
 
-use crate::access::{self, Access};
+use crate::access::Access;
 use crate::exit;
 use crate::finding::Finding;
 use crate::instruction::Instruction;
@@ -23,7 +23,7 @@ use crate::jail::{self, Plan};
 use crate::launcher::{self, Trailer};
 use crate::output;
 use crate::planted;
-use crate::policy::allowing::allowing;
+use crate::policy::allowing::{allowing, relaying};
 use crate::policy::document::OnDenial;
 use crate::policy::instructions::{Decision, Judge};
 use crate::policy::link_search::{Places, Refusal, Searched};
@@ -102,6 +102,9 @@ pub struct Request {
     pub launcher: PathBuf,
     /// Where the record goes; beside `OUT_DIR` if none is named.
     pub record: Option<PathBuf>,
+    /// The directory in which the script's private ones have the same names each time; else they have
+    /// names of their own.
+    pub private: Option<PathBuf>,
 }
 
 impl Request {
@@ -119,13 +122,14 @@ impl Request {
             workspace: trailer.workspace,
             launcher,
             record: None,
+            private: None,
         })
     }
 
     /// The request of `cargo brig exec`: a program and its arguments. If the program is a launcher,
     /// its script is meant: a jail within the jail would not work.
     #[must_use]
-    pub fn of_program(program: &Path, arguments: &[OsString], record: Option<PathBuf>) -> Self {
+    pub fn of_program(program: &Path, arguments: &[OsString]) -> Self {
         let trailer = launcher::trailer_of(program);
         let script = trailer
             .as_ref()
@@ -137,8 +141,22 @@ impl Request {
             arguments: all,
             workspace: trailer.and_then(|trailer| trailer.workspace),
             launcher: program.to_owned(),
-            record,
+            record: None,
+            private: None,
         }
+    }
+
+    /// Makes the script's private directories.
+    fn private_dirs(
+        &self,
+        unit: &Unit,
+    ) -> Result<(PrivateDir, PrivateDir, Option<Preload>), Error> {
+        let Some(private) = &self.private else {
+            let preload = Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?;
+            return Ok((PrivateDir::new("tmp")?, PrivateDir::new("home")?, preload));
+        };
+        let [tmp, home] = ["tmp", "home"].map(|name| PrivateDir::at(&private.join(name)));
+        Ok((tmp?, home?, Preload::at(&private.join("asked"))?))
     }
 }
 
@@ -148,16 +166,26 @@ impl Request {
 /// See [`Error`].
 pub fn run(request: Request) -> Result<exit::Ending, Error> {
     let settings = Settings::from(&ParentEnvironment::read());
+    let launcher = request.launcher.clone();
+    let ending = run_by(&settings, request);
+    if let (Err(_), Some(session)) = (&ending, &settings.session)
+        && let Err(error) = session::note_not_run(session, &launcher)
+    {
+        tracing::debug!(%error, "the summary knows less");
+    }
+    ending
+}
+
+fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> {
     let unit = Unit::parse(
         env::vars_os().collect(),
         &request.script,
-        request.arguments,
-        request.workspace,
+        request.arguments.clone(),
+        request.workspace.clone(),
     )?;
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
     let policy = Policy::of(&Layers::read(&settings.places)?, &unit.package, &unit.version);
-    let (tmp, home) = (PrivateDir::new("tmp")?, PrivateDir::new("home")?);
-    let preload = Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?;
+    let (tmp, home, preload) = request.private_dirs(&unit)?;
     let library = preload.as_ref().map(Preload::directory);
     let private = Private { tmp: tmp.path(), home: home.path(), library };
     let grants = resolve::resolve(policy, &unit, private, settings.wrapper.as_deref())?;
@@ -235,6 +263,10 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
         mode: grants.policy.mode,
         record,
         denials: denials(&report, &grants.policy.name, &unit, exit),
+        denials_dropped: match report {
+            Report::Ended { denials_dropped, .. } => denials_dropped,
+            Report::NotStarted { .. } => 0,
+        },
         withheld: fatal(&relayed).map(Withheld::sentence).collect(),
         findings,
     };
@@ -249,9 +281,9 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
 struct Unwithheld(RefCell<Vec<Finding>>);
 
 impl Unwithheld {
-    fn note(&self, line: &str, reason: &str) {
+    fn note(&self, line: &str, reason: &str, rule: Option<String>) {
         let mut findings = self.0.borrow_mut();
-        let finding = Finding::of_instruction(line, reason);
+        let finding = Finding::of_instruction(line, reason, rule);
         if findings.len() < TOLD && !findings.contains(&finding) {
             findings.push(finding);
         }
@@ -260,8 +292,11 @@ impl Unwithheld {
     fn instead_of(&self, decision: Decision, instruction: &Instruction) -> Decision {
         match decision {
             Decision::Relay => {}
-            Decision::Omit(reason) => self.note(&instruction.to_string(), reason),
-            Decision::Withhold(reason) => self.note(&instruction.to_string(), &reason),
+            Decision::Omit(reason) => self.note(&instruction.to_string(), reason, None),
+            Decision::Withhold(reason) => {
+                let line = instruction.to_string();
+                self.note(&line, &reason, relaying(&line));
+            }
         }
         Decision::Relay
     }
@@ -281,7 +316,7 @@ fn hold(
             continue;
         }
         if grants.is_permissive() {
-            unwithheld.note(&line, &reason);
+            unwithheld.note(&line, &reason, relaying(&line));
         } else {
             relayed.withheld.push(Withheld { line, reason, fatal: true });
         }
@@ -293,9 +328,7 @@ fn hold(
 fn denials(report: &Report, policy: &str, unit: &Unit, exit: Exit) -> Vec<String> {
     let Report::Ended { denials, network, .. } = report else { return Vec::new() };
     let failed = exit != Exit::Code(0);
-    let network = network.iter().filter(|attempt| {
-        attempt.outcome == access::Outcome::Denied && (failed || attempt.is_remarkable())
-    });
+    let network = network.iter().filter(|attempt| attempt.counts(failed));
     let known = if denials.is_empty() { Placeholders::default() } else { Placeholders::of(unit) };
     let sentence = |denial: &Access| {
         let rule = allowing(denial.kind, &denial.path, &known).ok();

@@ -4,6 +4,7 @@
 //! modules, in the order in which data flows:
 //!
 //! - [`cli`]: own verbs and help; [`front`]: any Cargo command, with the shim in force
+//! - [`color`]: whether what a person reads has colours
 //! - [`settings`]: what the front door tells the others; [`config`]: Cargo's settings that matter
 //! - [`shim`]: the rustc wrapper; [`launcher`]: the file that stands in for a script
 //! - [`launch`]: one run of one script, step by step
@@ -29,6 +30,7 @@
 pub mod access;
 pub mod audit;
 pub mod cli;
+pub mod color;
 pub mod completeness;
 pub mod config;
 pub mod digest;

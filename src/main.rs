@@ -6,10 +6,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use cargo_brig::access::printable;
 use cargo_brig::exit::{self, Ending};
 use cargo_brig::launch::{self, Request, explain};
 use cargo_brig::{audit, cli, doctor, freeze, front, launcher, policies, settings, shim, show};
-use clap::Parser;
 
 fn main() -> ExitCode {
     start_log();
@@ -32,13 +32,16 @@ fn main() -> ExitCode {
         return end(ending, exit::NOT_RUN);
     }
     match rest.split_first() {
-        Some((verb, rest)) if verb == "brig" && !cli::is_own(rest) => match front::run(rest) {
-            Ok(ending) => ending.into_code(),
-            Err(error) => {
-                let code = error.exit_code();
-                end(Err(error.into()), code)
+        Some((verb, rest)) if verb == "brig" && !cli::is_own(rest) => {
+            doubt_log();
+            match front::run(rest) {
+                Ok(ending) => ending.into_code(),
+                Err(error) => {
+                    let code = error.exit_code();
+                    end(Err(error.into()), code)
+                }
             }
-        },
+        }
         Some((verb, rest)) if verb == "brig" => own_verb(rest),
         _ if cli::is_own(rest) => own_verb(rest),
         Some((verb, _)) if !shim::looks_like_a_compiler(verb) && !Path::new(verb).exists() => {
@@ -60,6 +63,7 @@ fn require_static() -> Result<(), Box<dyn Error>> {
 }
 
 fn own_verb(arguments: &[OsString]) -> ExitCode {
+    doubt_log();
     let name = OsString::from("cargo brig");
     let mut words = vec![name];
     match arguments.split_first() {
@@ -70,7 +74,7 @@ fn own_verb(arguments: &[OsString]) -> ExitCode {
         }
         Some(_) => words.extend_from_slice(arguments),
     }
-    let (record, command) = match cli::Cli::parse_from(words).verb {
+    let (record, private, command) = match cli::parse(words) {
         cli::Verb::Show(arguments) => return show::run(&arguments).into_code(),
         cli::Verb::Freeze(arguments) => return freeze::run(&arguments).into_code(),
         cli::Verb::Policy(verb) => return policies::run(&verb).into_code(),
@@ -79,11 +83,12 @@ fn own_verb(arguments: &[OsString]) -> ExitCode {
         cli::Verb::Approve(arguments) => return audit::approve::run(&arguments).into_code(),
         cli::Verb::Diff(arguments) => return audit::diff::run(&arguments).into_code(),
         cli::Verb::Why(arguments) => return audit::why::run(&arguments).into_code(),
-        cli::Verb::Exec { record, command } => (record, command),
+        cli::Verb::Exec { record, private, command } => (record, private, command),
     };
     let ending = require_static().and_then(|()| {
         let (program, rest) = command.split_first().ok_or("no program is named")?;
-        Ok(launch::run(Request::of_program(Path::new(program), rest, record))?)
+        let request = Request::of_program(Path::new(program), rest);
+        Ok(launch::run(Request { record, private, ..request })?)
     });
     end(ending, exit::NOT_RUN)
 }
@@ -103,5 +108,15 @@ fn start_log() {
     let level = env::var(settings::LOG).ok().and_then(|level| level.parse::<tracing::Level>().ok());
     if let Some(level) = level {
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    }
+}
+
+/// Says that a level is none, once for a build and not in every shim.
+fn doubt_log() {
+    let level = env::var_os(settings::LOG).unwrap_or_default();
+    let is_level = level.to_str().is_some_and(|text| text.parse::<tracing::Level>().is_ok());
+    if !level.is_empty() && !is_level {
+        let (name, level) = (settings::LOG, printable(&level.to_string_lossy()));
+        eprintln!("warning: {name} is `{level}`, and not error, warn, info, debug or trace");
     }
 }

@@ -104,6 +104,12 @@ impl Attempt {
     pub fn is_remarkable(&self) -> bool {
         self.family.starts_with("IPv") && self.outcome == Outcome::Denied
     }
+
+    /// Whether it is one of the denials of a run: of one that failed every refusal is, which may be why.
+    #[must_use]
+    pub fn counts(&self, failed: bool) -> bool {
+        self.outcome == Outcome::Denied && (failed || self.is_remarkable())
+    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ fn unlisted(root: &Path, directory: &Path, error: &io::Error) -> Finding {
              lead to what it may not read"
         ),
         fatal: true,
+        rule: None,
     }
 }
 
@@ -98,6 +99,7 @@ fn judge(root: &Path, path: &Path, grants: &Grants) -> Option<Finding> {
              whoever follows the link may"
         ),
         fatal: !is_of_proc,
+        rule: None,
     })
 }
 

@@ -54,11 +54,26 @@ impl Preload {
     /// See [`Error`].
     pub fn new(below: &[&Path]) -> Result<Option<Self>, Error> {
         let Some(parent) = below.iter().find(|parent| can_hold(parent)) else { return Ok(None) };
-        let preload = Self { directory: PrivateDir::new_in(parent, "asked")? };
+        Self::write(PrivateDir::new_in(parent, "asked")?).map(Some)
+    }
+
+    /// As [`Preload::new`], in a directory of this very name, if what is above it can hold the library.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn at(path: &Path) -> Result<Option<Self>, Error> {
+        if !path.parent().is_some_and(can_hold) {
+            return Ok(None);
+        }
+        Self::write(PrivateDir::at(path)?).map(Some)
+    }
+
+    fn write(directory: PrivateDir) -> Result<Self, Error> {
+        let preload = Self { directory };
         let path = preload.path();
         let file = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path);
         match file.and_then(|mut file| file.write_all(LIBRARY)) {
-            Ok(()) => Ok(Some(preload)),
+            Ok(()) => Ok(preload),
             Err(source) => Err(Error::Write { path, source }),
         }
     }

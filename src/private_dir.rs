@@ -2,9 +2,9 @@
 //!
 //! For a script's `TMPDIR` and `HOME`, for the library that is preloaded, and for the session of a `cargo brig` command.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::mkdtemp;
@@ -42,6 +42,17 @@ impl PrivateDir {
         let failed = |path: &Path, source| Error { path: path.to_owned(), source };
         let path = mkdtemp(&template).map_err(|errno| failed(&template, errno.into()))?;
         let path = fs::canonicalize(&path).map_err(|source| failed(&path, source))?;
+        Ok(Self { path })
+    }
+
+    /// Makes this very directory, which only this user can enter.
+    ///
+    /// # Errors
+    /// If it is there already, or its parent cannot be written.
+    pub fn at(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error { path: path.to_owned(), source };
+        DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+        let path = fs::canonicalize(path).map_err(failed)?;
         Ok(Self { path })
     }
 
@@ -92,5 +103,8 @@ mod tests {
         fs::set_permissions(path.join("a"), fs::Permissions::from_mode(0o000)).unwrap();
         drop(dir);
         assert!(!path.exists());
+        let dir = PrivateDir::at(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(PrivateDir::at(&path).is_err() && dir.path() == path);
     }
 }

@@ -5,10 +5,12 @@
 //! sequences that steer a terminal (see [`terminal`]). Memory is bounded: a plain line is never kept,
 //! an instruction only up to [`LONGEST_INSTRUCTION`].
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::access::printable;
 use crate::instruction::{self, Instruction, InvalidInstruction, Kind, Line, swallowed};
+use crate::policy::allowing::relaying;
 use crate::policy::instructions::Decision;
 use crate::terminal::{self, Filter};
 
@@ -58,7 +60,12 @@ impl Withheld {
         if line.len() < self.line.len() {
             line.push('…');
         }
-        format!("printed `{line}`, which is withheld: {}", self.reason)
+        let mut sentence = format!("printed `{line}`, which is withheld: {}", self.reason);
+        // A rule for a line that was cut could not be pasted.
+        if let Some(rule) = relaying(&self.line).filter(|_| self.fatal && !line.ends_with('…')) {
+            write!(sentence, "; `{rule}` would relay it").expect("a String takes it all");
+        }
+        sentence
     }
 }
 
@@ -380,7 +387,8 @@ mod tests {
         let (out, relayed) = relay(&[b"cargo::no-such-key=1\ncargo::rustc-cfg=a\n"]);
         assert_eq!(out, b"cargo::rustc-cfg=a\n");
         assert!(relayed.withheld[0].fatal);
-        assert!(relayed.withheld[0].sentence().contains("no-such-key"));
+        let sentence = relayed.withheld[0].sentence();
+        assert!(sentence.contains("no-such-key") && !sentence.contains("allow = "), "{sentence}");
     }
 
     #[test]
@@ -403,6 +411,13 @@ mod tests {
         relay.feed(b"cargo::rustc-cfg=\x1b]52;x\nplain\n").unwrap();
         let relayed = relay.finish().unwrap();
         assert_eq!(out, b"plain\n");
-        assert!(!relayed.withheld[0].sentence().contains('\x1b'));
+        let sentence = relayed.withheld[0].sentence();
+        assert!(!sentence.contains('\x1b'));
+        let rule = r#"; `instructions.allow = ["rustc-cfg=\U0000001B]52;x"]` would relay it"#;
+        assert!(sentence.ends_with(rule), "{sentence}");
+        let withheld = &relayed.withheld[0];
+        let long =
+            Withheld { line: format!("{}{}", withheld.line, "x".repeat(300)), ..withheld.clone() };
+        assert!(long.sentence().ends_with("is withheld: because"), "{}", long.sentence());
     }
 }

@@ -1,18 +1,22 @@
 //! The session: a private directory in which the launchers of one `cargo brig` command say what
 //! they ran.
 //!
-//! One file per run, written by the launcher, read by the front door when Cargo has ended. A script
-//! cannot reach the directory. Without one (plain `RUSTC_WRAPPER=cargo-brig cargo build`) nothing is
+//! One file per run, or per script that could not be run, written by the launcher, read by the front
+//! door when Cargo has ended. A script cannot reach the directory. Without one (plain `RUSTC_WRAPPER=cargo-brig cargo build`) nothing is
 //! said, and only the records remain.
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::policy::Mode;
+
+/// The beginning of the name of a file that says that a script could not be run.
+const NOT_RUN: &str = "not-run-";
 
 /// One run of one script, as the summary needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +31,8 @@ pub struct Run {
     pub record: PathBuf,
     /// Sentences about what was denied.
     pub denials: Vec<String>,
+    /// How many more denials there were.
+    pub denials_dropped: u64,
     /// What the limits had to do with it.
     pub findings: Vec<Finding>,
     /// Sentences about instructions that did not reach Cargo and failed the unit.
@@ -75,6 +81,33 @@ impl Run {
     }
 }
 
+/// Says in the session that this launcher could not run its script.
+///
+/// # Errors
+/// If the directory cannot be written.
+pub fn note_not_run(session: &Path, launcher: &Path) -> Result<(), Error> {
+    let failed = |source| Error { what: "write to", path: session.to_owned(), source };
+    let path = session.join(format!("{NOT_RUN}{}", std::process::id()));
+    fs::write(path, launcher.as_os_str().as_bytes()).map_err(failed)
+}
+
+/// Reads which launchers of a session could not run their scripts.
+///
+/// # Errors
+/// If the directory or a file in it cannot be read.
+pub fn not_run(session: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error { what: "read", path: session.to_owned(), source };
+    let mut launchers = Vec::new();
+    for entry in fs::read_dir(session).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().as_bytes().starts_with(NOT_RUN.as_bytes()) {
+            let launcher = fs::read(entry.path()).map_err(failed)?;
+            launchers.push(PathBuf::from(std::ffi::OsString::from_vec(launcher)));
+        }
+    }
+    Ok(launchers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,10 +121,13 @@ mod tests {
             mode: Mode::Enforce,
             record: "/r/brig.json".into(),
             denials: Vec::new(),
+            denials_dropped: 0,
             findings: Vec::new(),
             withheld: Vec::new(),
         };
         run.save(session.path()).unwrap();
+        note_not_run(session.path(), Path::new("/t/b")).unwrap();
         assert_eq!(Run::load_all(session.path()).unwrap()[0].package, "a v1.0.0");
+        assert_eq!(not_run(session.path()).unwrap(), [PathBuf::from("/t/b")]);
     }
 }

@@ -12,13 +12,15 @@ pub mod quantity;
 pub mod report;
 pub mod rule;
 
-use std::io::{self, IsTerminal, Write, stdout};
+use std::collections::BTreeSet;
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
 use crate::access::printable;
-use crate::cli::{Format, Show, Shown};
+use crate::cli::{Format, Show};
 use crate::exit::{self, Ending};
 use crate::launch::explain;
+use crate::process::Exit;
 use crate::stored::{Brief, Stored};
 use crate::{completeness, lint, record};
 use find::{Found, Workspace};
@@ -160,7 +162,7 @@ impl Error {
 /// Shows what is asked for. Everything that cannot be shown is told on stderr, and makes the exit
 /// code [`exit::FAILED`].
 #[must_use]
-pub fn run(arguments: &Shown) -> Ending {
+pub fn run(arguments: &Show) -> Ending {
     let mut complete = true;
     let outcome = show(arguments, &mut |error| {
         error.tell();
@@ -179,16 +181,15 @@ pub fn run(arguments: &Shown) -> Ending {
 }
 
 /// As [`run`]; a record that cannot be read goes to `failed`, and the others are shown.
-fn show(shown: &Shown, failed: &mut impl FnMut(Error)) -> Result<(), Error> {
-    let arguments: &Show = &shown.records;
-    let workspace = Workspace::of(arguments)?;
+fn show(arguments: &Show, failed: &mut impl FnMut(Error)) -> Result<(), Error> {
+    let workspace = Workspace::of(&arguments.location)?;
     let mut found = workspace.records(arguments.package.as_ref(), failed)?;
     if found.is_empty() {
         return Ok(());
     }
     let older = if arguments.all { Vec::new() } else { find::retain_last(&mut found) };
     match arguments.format {
-        _ if shown.lints => lints::write_all(shown, &found, failed),
+        _ if arguments.lints => lints::write_all(arguments, &found, failed),
         Format::Json => write_json(&found),
         Format::Human if arguments.package.is_some() => {
             write_reports(&found, &older, arguments.all, failed)
@@ -255,22 +256,14 @@ fn write_json(found: &[Found]) -> Result<(), Error> {
     write(b"\n]\n")
 }
 
-/// Whether colours are wanted on stdout, as Cargo decides it.
-fn wants_color() -> bool {
-    match std::env::var("CARGO_TERM_COLOR").as_deref() {
-        Ok("always") => true,
-        Ok("never") => false,
-        _ => {
-            let is_set = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            !is_set && stdout().is_terminal()
-        }
-    }
-}
-
-/// How many things the jail refused.
+/// How many things the jail refused or found, as the summary of the build counted them.
 fn denied(run: &Brief<'_>) -> u64 {
-    let network = run.network.iter().filter(|attempt| {
-        attempt.outcome == crate::access::Outcome::Denied && attempt.is_remarkable()
-    });
-    (run.denials.len() + network.count()) as u64 + run.denials_dropped
+    let failed = run.exit != Exit::Code(0);
+    let network = run.network.iter().filter(|attempt| attempt.counts(failed));
+    let withheld = run.withheld_instructions.iter().filter(|withheld| withheld.fatal);
+    // What is printed twice is told of once.
+    let withheld: BTreeSet<(&str, &str)> =
+        withheld.map(|withheld| (&*withheld.line, &*withheld.reason)).collect();
+    let told = run.denials.len() + network.count() + run.findings.len() + withheld.len();
+    told as u64 + run.denials_dropped
 }

@@ -19,6 +19,7 @@ use crate::access::Kind;
 use crate::instruction::{self, Instruction, Line};
 use crate::network::Attempt;
 use crate::policy::Mode;
+use crate::policy::allowing::relaying;
 use crate::process::{Exit, Process};
 use crate::unit::Unit;
 
@@ -132,6 +133,12 @@ pub struct Brief<'a> {
     /// What it tried to reach.
     #[serde(default)]
     pub network: Vec<Attempt>,
+    /// What was found besides denials.
+    #[serde(borrow, default)]
+    pub findings: Vec<Finding<'a>>,
+    /// What Cargo was not told.
+    #[serde(borrow, default)]
+    pub withheld_instructions: Vec<Withheld<'a>>,
     /// What it ran.
     #[serde(default)]
     pub processes: Vec<Process>,
@@ -304,6 +311,9 @@ pub struct Finding<'a> {
     /// Whether the unit failed by it.
     #[serde(default)]
     pub fatal: bool,
+    /// The rule of a policy by which it would not be found.
+    #[serde(borrow, default)]
+    pub rule: Option<Text<'a>>,
 }
 
 /// An instruction that Cargo was given.
@@ -349,6 +359,14 @@ pub struct Withheld<'a> {
     /// Whether the unit failed by it.
     #[serde(default)]
     pub fatal: bool,
+}
+
+impl Withheld<'_> {
+    /// The rule of a policy by which it would be relayed, if there is one.
+    #[must_use]
+    pub fn rule(&self) -> Option<String> {
+        relaying(&self.line).filter(|_| self.fatal)
+    }
 }
 
 /// A file that the script left in `OUT_DIR`.

@@ -5,6 +5,8 @@
 
 #[path = "support/audited.rs"]
 mod audited;
+#[path = "audit/told.rs"]
+mod told;
 mod support;
 
 use std::collections::BTreeSet;
@@ -89,7 +91,11 @@ fn what_is_not_approved_fails_until_it_is_or_is_gone() {
     assert!(added.contains(&("denied", "read {home}/.ssh/id_rsa")), "{added:?}");
 
     // The harmless part is approved; the rest still fails.
+    let wrong = ["approve", "hull", "--only", "programs", "--only", "programs=enf", "--yes"];
+    assert_says(&world.ends(exit::USAGE, &wrong), "does what `--only programs=enf` says");
     world.ends(0, &["approve", "hull", "--only", "programs", "--yes"]);
+    // What it changed from is the same version.
+    assert_says(&world.ends(exit::UNAPPROVED, &["audit"]), "hull v1.2.0: changed\n");
     let report = world.report(exit::UNAPPROVED);
     let added = values(&report["packages"][0], "added");
     assert!(added.contains(&("denied", "read {home}/.ssh/id_rsa")), "{added:?}");
@@ -309,42 +315,6 @@ fn two_audits_at_once_say_the_same() {
 }
 
 #[test]
-fn states_of_the_baseline_are_compared() {
-    let world = World::approved();
-    let git = |arguments: &[&str]| {
-        let mut command = clean_command("git");
-        let identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"];
-        command.args(identity).args(arguments).current_dir(&world.project.root);
-        succeed(&mut command);
-    };
-    git(&["init", "-q"]);
-    git(&["add", "brig.lock"]);
-    git(&["commit", "-qm", "first"]);
-    fs::copy(world.project.root.join("brig.lock"), world.project.root.join("a b.lock")).unwrap();
-    assert_says(&world.ends(0, &["diff", "HEAD.."]), "No difference");
-    world.vendor("1.1.0", &world.reads_a_key());
-    world.lock("1.1.0");
-    world.audit(exit::UNAPPROVED);
-    world.ends(0, &["approve", "--all", "--yes"]);
-    for range in ["HEAD..", "a b.lock..brig.lock", "./a b.lock..", "../ship/a b.lock.."] {
-        let output = world.ends(0, &["diff", range]);
-        assert_says(&output, "hull v1.0.0 → v1.1.0");
-        assert_says(&output, "  + tries, and must not: read {home}/.ssh/id_rsa");
-    }
-    let both = world.baseline() + "\n[[package]]\nname = \"hull\"\nversion = \"1.0.0\"\n";
-    world.project.write("brig.lock", &both);
-    assert_says(&world.ends(0, &["diff", "hull", "1.0.0..1.1.0"]), "  + runs: uname");
-    for wrong in [
-        &["diff", "none..HEAD"][..],
-        &["diff", "hull", "0.9.0..1.1.0"],
-        &["diff", "--", "-x..HEAD"],
-    ] {
-        assert_says(&world.ends(exit::FAILED, wrong), "is no ");
-    }
-    world.ends(exit::USAGE, &["diff", "HEAD"]);
-}
-
-#[test]
 fn dependencies_that_were_not_audited_are_not_approved() {
     let world = World::approved();
     world.vendor("1.1.0", "");
@@ -359,6 +329,7 @@ fn dependencies_that_were_not_audited_are_not_approved() {
         &world.ends(exit::USAGE, &["--policy", "strict", "audit"]),
         "write `cargo brig audit --policy POLICY`",
     );
+    assert_says(&world.ends(exit::USAGE, &["approve"]), "<PACKAGE|--all>");
     assert!(!world.project.root.join("x").exists());
     let nowhere = Project::of("nowhere", &[("file", "")]);
     let output = nowhere.brig(&["audit"]).output().unwrap();

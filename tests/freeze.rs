@@ -100,6 +100,13 @@ fn it_is_printed_or_replaces_only_its_own() {
     );
     assert!(!printed.contains("storm") && !printed.contains("rerun"), "{printed}");
 
+    let dashed = ["freeze", "z-sys", "--output", "-"];
+    assert_eq!(stdout(&succeed(&mut project.brig(&dashed))), printed);
+    succeed(&mut project.brig(&["freeze", "z-sys", "--output", ".cargo/config.toml"]));
+    let path = project.root.join(".cargo/config.toml");
+    assert_eq!(fs::read_to_string(path).unwrap(), printed);
+    fs::remove_dir_all(project.root.join(".cargo")).unwrap();
+
     let path = project.write("é frozen.toml", "[build]\njobs = 1\n");
     let arguments = ["freeze", "z-sys", "--output", "é frozen.toml"];
     let output = project.brig(&arguments).output().unwrap();

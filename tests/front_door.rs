@@ -533,6 +533,28 @@ fn help_is_ours_and_says_how_cargos_commands_are_run() {
     assert_eq!(plain, project.brig(&["build", "--help"]).output().unwrap());
 }
 
+#[test]
+fn an_own_verb_is_helped_with_and_comes_first() {
+    let project = ship();
+    for verb in ["show", "audit", "policy"] {
+        let help = succeed(&mut project.brig(&["help", verb]));
+        assert!(stdout(&help).contains(&format!("Usage: cargo brig {verb}")), "{}", shown(&help));
+    }
+    let plain = project.cargo(&["help", "build"]).output().unwrap();
+    assert_eq!(plain, project.brig(&["help", "build"]).output().unwrap());
+    for (arguments, said) in [
+        (&["+nightly", "audit"][..], "write `cargo +nightly brig audit`"),
+        (&["--color", "never", "show"], "write `cargo brig show`"),
+        (&["--policy"], "a built-in policy (default, strict, farm, permissive) or a document"),
+        (&["--policy", "strict", "policy", "show"], "`cargo brig policy show --policy POLICY`"),
+        (&["--policy", "strict", "show"], "`cargo brig show` takes no `--policy`"),
+    ] {
+        let output = project.brig(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", shown(&output));
+        assert!(stderr(&output).contains(said), "{}", shown(&output));
+    }
+}
+
 // Directories, targets, profiles, packages, toolchains.
 
 /// Builds twice: the script runs, then it is fresh; its record is where it is expected.
@@ -682,6 +704,18 @@ fn nothing_is_said_when_cargo_is_to_be_quiet() {
     }
     let output = succeed(project.brig(&["build"]).env("CARGO_TERM_QUIET", "true"));
     assert_eq!(stderr(&output), "");
+    project.write(".cargo/config.toml", "[term]\nquiet = true\n");
+    assert_eq!(stderr(&succeed(&mut project.brig(&["build"]))), "");
+    let output = succeed(&mut project.brig(&["--config", "term.quiet=false", "build"]));
+    assert_eq!(summary(&output), ONE_FRESH);
+}
+
+#[test]
+fn a_level_that_is_none_is_told_of_once() {
+    let project = ship();
+    let output = succeed(project.brig(&["build"]).env("CARGO_BRIG_LOG", "loud"));
+    let warning = "warning: CARGO_BRIG_LOG is `loud`, and not error, warn, info, debug or trace\n";
+    assert_eq!(stderr(&output).matches(warning).count(), 1, "{}", shown(&output));
 }
 
 #[test]
@@ -700,6 +734,18 @@ fn fresh_scripts_are_counted() {
     assert_eq!(summary(&succeed(&mut project.brig(&["build"]))), ONE_RUN);
     assert_eq!(summary(&succeed(&mut project.brig(&["build"]))), ONE_FRESH);
     assert_eq!(summary(&succeed(&mut project.brig(&["check"]))), ONE_FRESH);
+}
+
+#[test]
+fn a_script_that_never_started_is_not_called_fresh() {
+    let project = ship();
+    let expected = "Jailed 0 build script runs in the jail, 1 that could not be run";
+    let output = fail(&mut project.brig(&["--policy", "nope", "build"]));
+    assert_eq!(summary(&output), expected);
+    project.write("brig.toml", "files = 1\n");
+    assert_eq!(summary(&fail(&mut project.brig(&["build"]))), expected);
+    project.write("brig.toml", "");
+    assert_eq!(summary(&succeed(&mut project.brig(&["build"]))), ONE_RUN);
 }
 
 // The wrapper, ours and others.

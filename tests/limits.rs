@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cargo_brig::policy::Builtin;
 use serde_json::Value;
-use support::{Project, fail, shown, stderr, succeed};
+use support::{Project, fail, shown, stderr, stdout, succeed};
 
 /// Uses up what `T_WHAT` names.
 const SCRIPT: &str = r#"
@@ -110,7 +110,9 @@ fn a_script_beyond_a_limit_is_ended() {
         let text = stderr(&output);
         let message = "the build script of `uses_up v1.2.3` came to a limit, and was ended: ";
         assert!(text.contains(message), "{limit}: {text}");
-        assert!(text.contains(&format!("(`limits.{limit}` of the policy `default`)")), "{text}");
+        let path = limited.project.root.join("policy.toml");
+        let place = format!("(`limits.{limit}` at {}:", path.display());
+        assert!(text.contains(&place), "{text}");
         let finding = limited.finding();
         assert_eq!(finding["code"], format!("limit-{limit}"));
         assert_eq!(finding["fatal"], true);
@@ -124,7 +126,9 @@ fn a_process_is_kept_to_its_own_limits() {
     for (limit, value) in [("cpu-time", 1), ("file-size", 3)] {
         let output = fail(&mut limited.build(limit, value));
         let text = stderr(&output);
-        assert!(text.contains(&format!("(`limits.{limit}` of the policy `default`)")), "{text}");
+        let path = limited.project.root.join("policy.toml");
+        let place = format!("(`limits.{limit}` at {}:", path.display());
+        assert!(text.contains(&place), "{text}");
         assert_eq!(limited.finding()["code"], format!("limit-{limit}"));
         fs::remove_dir_all(limited.project.root.join("target")).unwrap();
     }
@@ -154,4 +158,20 @@ fn a_policy_that_is_none_is_refused() {
     let mut command = limited.project.brig(&["build"]);
     let output = fail(command.env("CARGO_BRIG_POLICY", "/no/such/policy.toml"));
     assert!(stderr(&output).contains("/no/such/policy.toml"), "{}", shown(&output));
+}
+
+#[test]
+fn limits_and_switches_are_shown_with_their_places() {
+    let project = Project::with_script("modest", "fn main() {}");
+    project.write("brig.toml", "extends = \"strict\"\n[limits]\nwall-time = 7\n");
+    let text = stdout(&succeed(&mut project.brig(&["policy", "show"])));
+    for (start, place) in [
+        ("  wall-time: 7 s ", "/brig.toml:3"),
+        ("  output: ", "policies/default.toml:"),
+        ("  fails the unit ", "policies/strict.toml:"),
+        ("  all others are withheld ", "policies/strict.toml:"),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(start)).unwrap();
+        assert!(line.contains(place), "{line}");
+    }
 }

@@ -314,6 +314,17 @@ fn one_colon_is_old_only_where_two_are_known() {
     has("may-be-old", &[]);
 }
 
+/// Writes down where its own directories are, and all of its environment.
+const LODGES: &str = r#"
+use std::{env, fs};
+fn main() {
+    let [home, tmp] = ["HOME", "TMPDIR"].map(|name| env::var(name).unwrap());
+    println!("cargo::rustc-env=LODGING={home} {tmp}");
+    let all: Vec<String> = env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+    fs::write(env::var("OUT_DIR").unwrap() + "/all", all.join("\n")).unwrap();
+}
+"#;
+
 #[test]
 fn a_second_run_shows_what_differs() {
     let differing = lints(fleet(), &["dates", "--twice"]);
@@ -323,6 +334,11 @@ fn a_second_run_shows_what_differs() {
     assert!(first.starts_with("cargo::rustc-env=BUILT=") && first < second, "{items:?}");
     assert_eq!(file, "{out-dir}/when");
     assert_eq!(lints(fleet(), &["names-itself", "--twice"]), []);
+    // What the jail calls its own directories is none of the script's doing.
+    let project = Project::with_script("lodges", LODGES);
+    succeed(&mut project.brig(&["build"]));
+    let output = succeed(&mut project.brig(&["show", "lodges", "--lints", "--twice"]));
+    assert!(!stdout(&output).contains("differs-between-runs"), "{}", shown(&output));
     let left = |name: &str| !fleet().files_named("sea/target", name).is_empty();
     assert!(left("when"));
     let mut directories = Vec::new();

@@ -119,6 +119,9 @@ fn nothing_is_denied_but_to_write() {
         text.contains("printed `cargo::rustc-env=LD_BIND_NOW=1`, which would be withheld"),
         "{text}"
     );
+    let learned = stdout(&succeed(&mut world.brig(&["policy", "learn"])));
+    let rule = "says: instructions.allow = [\"rustc-env=LD_BIND_NOW=1\"]\n";
+    assert!(learned.contains(rule), "{learned}");
 
     let record = world.record();
     assert_eq!(record["policy"]["mode"], "permissive");

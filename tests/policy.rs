@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 
 use nix::unistd::geteuid;
 use serde_json::Value;
-use support::{Project, TOOL, clean_command, fail, shown, stderr, stdout, succeed};
+use support::{Project, TOOL, clean_command, fail, shown, stderr, stdout, succeed, summary};
 
 /// Reads a file outside, executes another, writes a third, asks for variables; fails at nothing.
 const SCRIPT: &str = r#"
@@ -37,7 +37,7 @@ fn main() {
     println!("cargo::rustc-cfg=done");
     println!("cargo::rustc-check-cfg=cfg(done)");
     if fs::exists("instructs").unwrap() {
-        println!("cargo::rustc-env=LD_DEBUG=help");
+        println!("cargo::rustc-env=LD_DEBUG=help\ncargo::rustc-env=LD_DEBUG=help");
     }
 }
 "#;
@@ -213,6 +213,24 @@ fn an_instruction_passes_by_a_rule() {
     world.write("instructs", "");
     let output = world.build(&mut world.brig(&["build"]));
     assert!(!output.status.success() && stderr(&output).contains("LD_DEBUG"), "{}", shown(&output));
+    // Whoever tells of it names the rule, and nobody gives it unasked.
+    let rule = "instructions.allow = [\"rustc-env=LD_DEBUG=help\"]";
+    assert!(
+        stderr(&output).contains(&format!("; `{rule}` would relay it\n")),
+        "{}",
+        shown(&output)
+    );
+    let page = stdout(&succeed(&mut world.brig(&["show", "tries"])));
+    assert!(page.contains(&format!("\n      {rule}\n")), "{page}");
+    let learned = stdout(&succeed(&mut world.brig(&["policy", "learn"])));
+    let remark =
+        format!("\n# makes rustc or the linker do outside the jail what it says: {rule}\n");
+    assert!(learned.contains(&remark), "{learned}");
+    // The list counts what the summary counted.
+    let denied = summary(&output);
+    let denied = denied.split(", ").last().and_then(|last| last.strip_suffix(" denials")).unwrap();
+    let list = stdout(&succeed(&mut world.brig(&["show"])));
+    assert_eq!(list.lines().nth(1).unwrap().split_whitespace().nth(7), Some(denied), "{list}");
     world.write("brig.toml", "instructions.allow = [\"rustc-env=LD_DEBUG=h*\"]");
     // The variable makes the loader print its help.
     let output = world.build(&mut world.brig(&["build"]));
@@ -477,6 +495,13 @@ fn a_beginning_is_a_policy_and_never_written_over() {
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("brig.toml` is there already"), "{}", shown(&output));
     assert_eq!(fs::read(world.project.root.join("brig.toml")).unwrap(), before);
+    // What is there keeps nobody from the rest.
+    let config = world.project.root.join(".cargo/config.toml");
+    fs::remove_file(&config).unwrap();
+    let said = stdout(&succeed(&mut world.brig(&["policy", "init", "--cargo-config"])));
+    assert!(said.contains("brig.toml is there already, and stays"), "{said}");
+    assert!(config.is_file());
+    assert_eq!(fs::read(world.project.root.join("brig.toml")).unwrap(), before);
 }
 
 #[test]
@@ -521,6 +546,9 @@ fn what_is_learned_is_enough_and_opens_no_secret() {
         format!("files.read = [\"{outside}/data/file\"]"),
         format!("files.write = [\"{outside}/written\"]"),
         world.text("# can carry away what it reads: network.connect = [\"127.0.0.1:PORT\"]"),
+        format!(
+            "# can ask whoever listens there, and may do without: network.unix = [\"{outside}/socket\"]"
+        ),
         "# is named like a secret: environment.pass = [\"MY_TOKEN\"]".to_owned(),
         "# opens secrets, or may: files.read = [\"{home}/.ssh/id\"]".to_owned(),
     ] {

@@ -47,6 +47,7 @@ fn the_exit_codes_are_those_of_the_program() {
     let told: BTreeSet<i32> =
         first_cells(section("## Exit codes")).filter_map(|cell| cell.parse().ok()).collect();
     let codes = [
+        exit::DECLINED,
         exit::USAGE,
         exit::UNJAILED,
         exit::FAILED,

@@ -148,14 +148,16 @@ fn a_report_says_what_was_denied_and_what_was_done() {
         "create {home}/also",
         "create {home}/planted",
         r#"files.write = ["{home}"]  # and everything below it"#,
+        "reach `192.0.2.1` port 443 (TCP network connection, IPv4 stream socket)",
+        r#"network.connect = ["192.0.2.1:443"]"#,
     ];
-    let mut lines = section(&text, "Denied (5)");
+    let mut lines = section(&text, "Denied (6)");
     let mut expected = denied.to_vec();
     // Which is first depends on where the project lies.
     lines.sort_unstable();
     expected.sort_unstable();
     assert_eq!(lines, expected);
-    let first = text.find("Denied (5)").unwrap();
+    let first = text.find("Denied (6)").unwrap();
     for later in ["Network", "Read", "Created", "Processes"] {
         assert!(text.find(&format!("\n{later}")).unwrap() > first, "{text}");
     }
@@ -450,7 +452,7 @@ fn a_large_record_is_shown_on_a_few_lines_and_at_once() {
         assert!(text.lines().all(|line| line.chars().count() <= 200), "{text}");
     }
     let text = shows(&project, &["ship"]);
-    let denied = section(&text, "Denied (25000)");
+    let denied = section(&text, "Denied (25001)");
     assert!(denied.contains(&"… and 960 more (`--all` shows them)"), "{text}");
     assert!(denied.contains(&"… and 24000 more, among the record's accesses"), "{text}");
     assert!(section(&text, "Created (25000 paths)").len() <= 41, "{text}");

@@ -13,12 +13,9 @@ use super::place::Place;
 use super::report::{Change, Package, Report, Verdict};
 use super::{beside, fail, last};
 use crate::access::printable;
-use crate::cli::Approve;
+use crate::cli::{Approve, Selection};
 use crate::exit::{self, Ending};
 use crate::show::{self, quantity::counted};
-
-/// Nobody accepted anything.
-const NOTHING_ACCEPTED: i32 = 1;
 
 /// Why nothing can be approved.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +43,12 @@ enum Error {
     NoPackage {
         /// As it was named.
         package: String,
+    },
+    /// A value that no package has.
+    #[error("none of these packages does what `--only {}` says", printable(&.only.to_string()))]
+    NoSuchValue {
+        /// As it was named.
+        only: Selection,
     },
     /// No terminal.
     #[error("there is nobody to ask: `--yes` approves what is shown")]
@@ -75,7 +78,7 @@ pub fn run(arguments: &Approve) -> Ending {
         Ok(ending) => ending,
         Err(error) => {
             let code = match error {
-                Error::Nobody | Error::NoPackage { .. } => exit::USAGE,
+                Error::Nobody | Error::NoPackage { .. } | Error::NoSuchValue { .. } => exit::USAGE,
                 _ => exit::FAILED,
             };
             fail(&error, error.help(), code)
@@ -117,7 +120,7 @@ fn approve(arguments: &Approve) -> Result<Ending, Error> {
     let accepted = if arguments.yes { offers } else { ask(offers)? };
     if accepted.is_empty() {
         println("Nothing is approved")?;
-        return Ok(Ending::Code(NOTHING_ACCEPTED));
+        return Ok(Ending::Code(exit::DECLINED));
     }
     let cargo_lock = CargoLock::read(&cargo_lock_file, &[])?;
     for offer in &accepted {
@@ -158,6 +161,14 @@ fn offers<'r>(
         if !report.packages.iter().any(is_it) {
             return Err(Error::NoPackage { package: spec.name.clone() });
         }
+    }
+    let is_done = |only: &&Selection| {
+        let meant = report.packages.iter().filter(|package| arguments.all || is_named(package));
+        let mut values = meant.flat_map(|package| package.behaviour.values());
+        only.value.is_none() || values.any(|(aspect, value)| only.includes(aspect, value))
+    };
+    if let Some(only) = arguments.only.iter().find(|only| !is_done(only)) {
+        return Err(Error::NoSuchValue { only: only.clone() });
     }
     let mut offers = Vec::new();
     for package in &report.packages {

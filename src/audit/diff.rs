@@ -5,20 +5,27 @@ use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde::Serialize;
+
 use super::baseline::{self, Approved, Baseline};
 use super::behaviour::{Aspect, Behaviour};
 use super::fail;
+use super::formats::visible_json;
 use super::place::Place;
+use super::report::Gone;
 use crate::access::printable;
-use crate::cli::Diff;
+use crate::cli::{Diff, Format};
 use crate::exit::{self, Ending};
 use crate::show;
+
+/// Version of the fields of [`Comparison`]; raised when one changes its meaning or goes.
+const SCHEMA: u32 = 1;
 
 /// Why nothing can be compared.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// Not what is compared.
-    #[error("write `cargo brig diff [PACKAGE] OLD..NEW`")]
+    #[error("write `cargo brig diff [PACKAGE] OLD..NEW`, with versions, files or Git revisions")]
     Usage,
     /// Cargo knows of no workspace here.
     #[error(transparent)]
@@ -39,6 +46,12 @@ enum Error {
         word: String,
         /// What it could have been.
         what: String,
+    },
+    /// A package that neither side has.
+    #[error("`{}` is in neither of the two", printable(.package))]
+    NoPackage {
+        /// The package.
+        package: String,
     },
     /// Git.
     #[error("cannot run git")]
@@ -86,7 +99,12 @@ fn compare(arguments: &Diff) -> Result<(), Error> {
                 Ok((state(&place.root, old, package)?, state(&place.root, new, package)?))
             });
         match sides {
-            Ok((old, new)) => return render(&old, &new),
+            Ok((old, new)) => {
+                if let Some(package) = package.filter(|_| old.is_empty() && new.is_empty()) {
+                    return Err(Error::NoPackage { package: package.to_owned() });
+                }
+                return write(&differences(&old, &new), arguments.format);
+            }
             Err(failure) => error = failure,
         }
     }
@@ -171,54 +189,104 @@ fn of_revision(root: &Path, revision: &str, package: Option<&str>) -> Result<Bas
     Ok(Baseline::parse(Path::new(&object), &text)?)
 }
 
-fn render(old: &State, new: &State) -> Result<(), Error> {
-    let mut text = String::new();
-    let mut line = |line: &str| {
-        text.push_str(&printable(line));
-        text.push('\n');
-    };
-    let nothing = Behaviour::default();
+/// All that is different.
+#[derive(Debug, Serialize)]
+struct Comparison {
+    schema: u32,
+    tool: &'static str,
+    differences: Vec<Difference>,
+}
+
+/// What is different of one package.
+#[derive(Debug, Serialize)]
+struct Difference {
+    /// Its name, and its version where there are several.
+    package: String,
+    /// Its version before; none of one that is new.
+    old: Option<String>,
+    /// Its version now; none of one that is gone.
+    new: Option<String>,
+    /// Whether it comes from elsewhere.
+    other_source: bool,
+    /// Whether it has another checksum under the same version.
+    other_checksum: bool,
+    /// What is approved now only.
+    added: Vec<Gone>,
+    /// What was approved before only.
+    removed: Vec<Gone>,
+}
+
+fn differences(old: &State, new: &State) -> Comparison {
     let mut titles: Vec<&String> = old.keys().chain(new.keys()).collect();
     titles.sort();
     titles.dedup();
-    let mut differing = 0;
-    for title in titles {
-        let (before, after) = (old.get(title), new.get(title));
-        if before == after {
-            continue;
-        }
-        differing += 1;
-        let version = |of: Option<&Approved>| of.map(|of| format!("v{}", of.version));
-        line(&match (version(before), version(after)) {
-            (Some(before), Some(after)) if before == after => format!("{title} {before}"),
-            (Some(before), Some(after)) => format!("{title} {before} → {after}"),
-            (Some(before), None) => format!("{title} {before}: is not there any more"),
-            (None, after) => format!("{title} {}: is new", after.unwrap_or_default()),
-        });
-        if let (Some(before), Some(after)) = (before, after) {
-            if before.source != after.source {
-                line("  has another source");
-            }
-            if before.version == after.version && before.checksum != after.checksum {
-                line("  has another checksum under the same version");
-            }
-        }
-        let of = |side: Option<&Approved>| {
-            side.map_or_else(|| nothing.clone(), |of| of.behaviour.clone())
-        };
-        let (before, after) = (of(before), of(after));
-        for aspect in Aspect::ALL {
-            for value in after.of(aspect).difference(before.of(aspect)) {
-                line(&format!("  + {}: {value}", aspect.verb()));
-            }
-            for value in before.of(aspect).difference(after.of(aspect)) {
-                line(&format!("  - {}: {value}", aspect.verb()));
-            }
-        }
+    let differing = titles.into_iter().filter(|title| old.get(*title) != new.get(*title));
+    Comparison {
+        schema: SCHEMA,
+        tool: concat!("cargo-brig ", env!("CARGO_PKG_VERSION")),
+        differences: differing
+            .map(|title| difference(title, old.get(title), new.get(title)))
+            .collect(),
     }
-    if differing == 0 {
-        line("No difference");
+}
+
+fn difference(title: &str, old: Option<&Approved>, new: Option<&Approved>) -> Difference {
+    let both = old.zip(new);
+    let nothing = Behaviour::default();
+    let [before, after] = [old, new].map(|side| side.map_or(&nothing, |side| &side.behaviour));
+    let only = |one: &Behaviour, other: &Behaviour| -> Vec<Gone> {
+        let values = one.values().filter(|(aspect, value)| !other.of(*aspect).contains(*value));
+        values.map(|(aspect, value)| Gone { aspect, value: value.to_owned() }).collect()
+    };
+    Difference {
+        package: title.to_owned(),
+        old: old.map(|old| old.version.clone()),
+        new: new.map(|new| new.version.clone()),
+        other_source: both.is_some_and(|(old, new)| old.source != new.source),
+        other_checksum: both
+            .is_some_and(|(old, new)| old.version == new.version && old.checksum != new.checksum),
+        added: only(after, before),
+        removed: only(before, after),
+    }
+}
+
+fn write(comparison: &Comparison, format: Format) -> Result<(), Error> {
+    let mut text = Vec::new();
+    match format {
+        Format::Json => visible_json::write(comparison, &mut text).map_err(Error::Output)?,
+        Format::Human => text.extend(rendered(&comparison.differences).as_bytes()),
     }
     let mut out = stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
+    out.write_all(&text).and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+/// As a person reads it.
+fn rendered(differences: &[Difference]) -> String {
+    let mut lines = Vec::new();
+    for Difference { package, old, new, other_source, other_checksum, added, removed } in
+        differences
+    {
+        lines.push(match (old, new) {
+            (Some(old), Some(new)) if old == new => format!("{package} v{old}"),
+            (Some(old), Some(new)) => format!("{package} v{old} → v{new}"),
+            (Some(old), None) => format!("{package} v{old}: is not there any more"),
+            (None, new) => format!("{package} v{}: is new", new.as_deref().unwrap_or_default()),
+        });
+        if *other_source {
+            lines.push("  has another source".to_owned());
+        }
+        if *other_checksum {
+            lines.push("  has another checksum under the same version".to_owned());
+        }
+        for aspect in Aspect::ALL {
+            for (sign, values) in [('+', added), ('-', removed)] {
+                let values = values.iter().filter(|value| value.aspect == aspect);
+                lines.extend(values.map(|of| format!("  {sign} {}: {}", aspect.verb(), of.value)));
+            }
+        }
+    }
+    if differences.is_empty() {
+        lines.push("No difference".to_owned());
+    }
+    lines.iter().map(|line| printable(line) + "\n").collect()
 }

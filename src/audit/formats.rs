@@ -48,7 +48,7 @@ impl Format {
     /// If it cannot be written.
     pub fn write(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Human => human::write(report, out),
+            Self::Human => human::write(report, out, false),
             Self::Json => json::write(report, out),
             Self::Sarif => sarif::write(report, out),
             Self::Junit => junit::write(report, out),

@@ -4,8 +4,9 @@ use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
 use super::beside;
-use super::formats::Format;
+use super::formats::{Format, human};
 use super::report::Report;
+use crate::color;
 
 /// What stands for standard output.
 pub const STDOUT: &str = "-";
@@ -77,7 +78,11 @@ impl Sink {
     /// [`Error::Write`], [`Error::Output`].
     pub fn write(&self, report: &Report) -> Result<(), Error> {
         let mut bytes = Vec::new();
-        self.format.write(report, &mut bytes).map_err(Error::Format)?;
+        match (self.format, &self.file) {
+            (Format::Human, None) => human::write(report, &mut bytes, color::on_stdout()),
+            _ => self.format.write(report, &mut bytes),
+        }
+        .map_err(Error::Format)?;
         if let Some(path) = &self.file {
             return beside::write(path, &bytes)
                 .map_err(|source| Error::Write { path: path.clone(), source });

@@ -4,47 +4,50 @@
 //! Which rule that was is found by the policies as they are now, and for another run's private
 //! directories and `DEP_*` variables it is told by their names.
 
+pub mod page;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::baseline::{self, Baseline};
-use super::behaviour::Aspect;
+use super::beside;
 use super::cargo_lock::{self, CargoLock, Locked, Member};
 use super::evidence::{self, Unusable};
 use super::fail;
+use super::formats::visible_json;
 use super::judge::{Case, judge};
 use super::names::{Names, Usual};
 use super::observed::Observer;
-use super::report::{Package, Verdict};
+use super::report::Package;
 use super::run::Run;
 use crate::access::Kind;
-use crate::cli::Show;
+use crate::cli::{Format, Why};
 use crate::exit::{self, Ending};
-use crate::front;
 use crate::front::command_line::CommandLine;
+use crate::front::{self, policy_of};
 use crate::policies;
 use crate::policy::document::{Place, Unnamed};
+use crate::policy::layers::Places;
+use crate::policy::placeholders::Placeholders;
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Grants, Layers, Policy, Right, layers};
 use crate::private_dir::{self, PrivateDir};
+use crate::show;
 use crate::show::find::{self, Found, Workspace};
 use crate::show::page::{Page, Paint};
-use crate::show::quantity::counted;
-use crate::show::{self, groups};
 use crate::stored::{Stored, StoredOutcome};
 use crate::unit::Unit;
 
-/// So many things that one rule allowed are shown.
-const SHOWN: usize = 8;
+/// Version of the fields of [`Explanation`]; raised when one changes its meaning or goes.
+const SCHEMA: u32 = 1;
 
 /// Why nothing can be explained.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// No package was named.
-    #[error("write `cargo brig why PACKAGE`")]
-    NoPackage,
     /// The records.
     #[error(transparent)]
     Records(#[from] show::Error),
@@ -73,41 +76,92 @@ enum Error {
 
 /// Explains the package that the arguments name.
 #[must_use]
-pub fn run(arguments: &Show) -> Ending {
+pub fn run(arguments: &Why) -> Ending {
     match explain(arguments) {
         Ok(()) => Ending::Code(0),
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ending::Code(0),
         Err(error) => {
-            let code = if matches!(error, Error::NoPackage) { exit::USAGE } else { exit::FAILED };
             let help = match &error {
                 Error::Baseline(error) => error.help(),
+                Error::Unusable(Unusable::Policy) => Some(
+                    "name the policy that it was made under with `--policy`, or run `cargo brig \
+                     audit` again",
+                ),
                 Error::Unusable(_) => Some("run `cargo brig audit` again"),
                 _ => None,
             };
-            fail(&error, help, code)
+            fail(&error, help, exit::FAILED)
         }
     }
 }
 
-fn explain(arguments: &Show) -> Result<(), Error> {
-    let package = arguments.package.as_ref().ok_or(Error::NoPackage)?;
-    let workspace = Workspace::of(arguments)?;
+/// Everything about one package.
+#[derive(Debug, Serialize)]
+struct Explanation {
+    schema: u32,
+    tool: &'static str,
+    /// One for each run of its script.
+    runs: Vec<Explained>,
+}
+
+/// One run, explained.
+#[derive(Debug, Serialize)]
+struct Explained {
+    /// As in an audit's report, with this run alone.
+    package: Package,
+    /// Paths, by the rule that allowed their use.
+    paths: Vec<ByRule>,
+    /// Variables that were asked for and are set, by the rule that passes or withholds them.
+    variables: Vec<ByRule>,
+}
+
+/// What comes of one rule.
+#[derive(Debug, Serialize)]
+struct ByRule {
+    /// The rule and its place, or why there is none, for a person.
+    rule: String,
+    values: BTreeSet<String>,
+}
+
+fn by_rule(rules: BTreeMap<String, BTreeSet<String>>) -> Vec<ByRule> {
+    rules.into_iter().map(|(rule, values)| ByRule { rule, values }).collect()
+}
+
+fn explain(arguments: &Why) -> Result<(), Error> {
+    let workspace = Workspace::of(&arguments.location)?;
     let mut failure = None;
-    let mut found = workspace.records(Some(package), &mut |error| failure = Some(error))?;
+    let mut found =
+        workspace.records(Some(&arguments.package), &mut |error| failure = Some(error))?;
     if let Some(error) = failure {
         return Err(error.into());
     }
     find::retain_last(&mut found);
     let context = Context::new(arguments)?;
-    let mut page = Page::new(Paint::of_stdout());
-    for (index, run) in found.iter().enumerate() {
-        if index > 0 {
-            page.blank();
+    let mut text = Vec::new();
+    match arguments.format {
+        Format::Json => {
+            let runs = found.iter().map(|run| Ok(context.explain(run)?.0));
+            let explanation = Explanation {
+                schema: SCHEMA,
+                tool: concat!("cargo-brig ", env!("CARGO_PKG_VERSION")),
+                runs: runs.collect::<Result<_, Error>>()?,
+            };
+            visible_json::write(&explanation, &mut text).map_err(Error::Output)?;
         }
-        context.explain(&mut page, run)?;
+        Format::Human => {
+            let mut page = Page::new(Paint::of_stdout());
+            for (index, run) in found.iter().enumerate() {
+                if index > 0 {
+                    page.blank();
+                }
+                let (explained, known) = context.explain(run)?;
+                page::render(&mut page, &explained, &known);
+            }
+            text.extend(page.text().as_bytes());
+        }
     }
     let mut out = stdout().lock();
-    out.write_all(page.text().as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
+    out.write_all(&text).and_then(|()| out.flush()).map_err(Error::Output)
 }
 
 /// What is the same for all runs.
@@ -121,9 +175,9 @@ struct Context {
 }
 
 impl Context {
-    fn new(arguments: &Show) -> Result<Self, Error> {
+    fn new(arguments: &Why) -> Result<Self, Error> {
         let mut words = vec!["metadata".into()];
-        if let Some(path) = &arguments.manifest_path {
+        if let Some(path) = &arguments.location.manifest_path {
             words.extend(["--manifest-path".into(), path.clone().into_os_string()]);
         }
         let metadata = front::metadata(&CommandLine::parse(&words), &["--no-deps"]);
@@ -132,50 +186,34 @@ impl Context {
         let root = root.map_or_else(|| env::current_dir().unwrap_or_default(), Into::into);
         let members = Member::all_in(&metadata);
         let baseline = Baseline::read(&root.join(baseline::FILE_NAME))?;
+        let places = policies::places_at(Some(root.clone()));
+        let named = arguments.policy.as_ref().map(|policy| policy_of(policy.as_ref()));
+        let places = Places { named: named.or(places.named), ..places };
         Ok(Self {
             cargo_lock: CargoLock::read(&root.join("Cargo.lock"), &members)?,
             members,
             baseline: baseline.map(|(baseline, _)| baseline).unwrap_or_default(),
-            layers: Layers::read(&policies::places_at(Some(root.clone())))?,
+            layers: Layers::read(&places)?,
             private: [PrivateDir::new("tmp")?, PrivateDir::new("home")?],
             root,
         })
     }
 
-    fn explain(&self, page: &mut Page, run: &Found) -> Result<(), Error> {
+    /// One run, and by which placeholders its paths are shortened.
+    fn explain(&self, run: &Found) -> Result<(Explained, Placeholders), Error> {
         let text = find::read(&run.path)?;
         let (stored, policy) = evidence::read(&run.path, &text, &self.layers)?;
-        let package = self.judged(&stored, &policy, run);
-        page.title(&package.title());
-        origin(page, &package);
-        let verdict = match (&package.verdict, &package.approved_version) {
-            (Verdict::NewPackage, _) => "is not in brig.lock".to_owned(),
-            (verdict, Some(version)) => format!("{verdict}, compared with v{version} in brig.lock"),
-            (verdict, None) => verdict.to_string(),
-        };
-        page.line(2, &verdict);
-        page.dim(2, &run.path.to_string_lossy());
-        for (aspect, values) in by_aspect(&package) {
-            page.heading(&format!("It {} ({})", aspect.verb(), values.len()));
-            for (value, is_new) in values {
-                let new = if is_new { "  (not approved)" } else { "" };
-                page.line(2, &format!("{value}{new}"));
-            }
+        let mut package = self.judged(&stored, &policy, run);
+        for run in &mut package.runs {
+            run.record_sha256 = beside::digest(&text);
         }
-        self.rules(page, &stored, policy)?;
-        if !package.denials.is_empty() {
-            page.warning(&format!("Denied ({})", package.denials.len()));
-            for denial in &package.denials {
-                page.line(2, &denial.message);
-                if let Some(rule) = &denial.rule {
-                    page.rule(6, rule);
-                }
-            }
-        }
-        for finding in &package.findings {
-            page.warning(&format!("{}: it {}", finding.code, finding.message));
-        }
-        Ok(())
+        let unit = stored.unit.unit();
+        let [tmp, home] = &self.private;
+        let private = Private { tmp: tmp.path(), home: home.path(), library: None };
+        let grants = resolve::resolve(policy, &unit, private, None)?;
+        let paths = by_rule(self.paths(&stored, &grants));
+        let variables = by_rule(variables(&stored, &grants));
+        Ok((Explained { package, paths, variables }, Placeholders::of(&unit)))
     }
 
     /// As an audit judges it.
@@ -204,89 +242,42 @@ impl Context {
     }
 
     /// What was allowed, by the rule that allowed it.
-    fn rules(&self, page: &mut Page, stored: &Stored<'_>, policy: Policy) -> Result<(), Error> {
-        let unit = stored.unit.unit();
-        let [tmp, home] = &self.private;
-        let private = Private { tmp: tmp.path(), home: home.path(), library: None };
-        let grants = resolve::resolve(policy, &unit, private, None)?;
+    fn paths(&self, stored: &Stored<'_>, grants: &Grants) -> BTreeMap<String, BTreeSet<String>> {
         let usual = Usual::default();
         let names = Names::of(&stored.unit, &usual, &self.root);
-        let mut allowed: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        let mut allowed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for access in &stored.accesses {
             let right = access.kind.right().filter(|_| access.outcome == StoredOutcome::Allowed);
             let Some(right) = right else { continue };
-            let rule = rule_of(&grants, &names, right, access.kind, &access.path);
-            allowed.entry(rule).or_default().insert(&access.path);
+            let rule = rule_of(grants, &names, right, access.kind, &access.path);
+            allowed.entry(rule).or_default().insert(access.path.to_string());
         }
-        page.heading("What allowed it");
-        for (rule, paths) in &allowed {
-            page.line(2, &format!("{rule}: {}", counted(paths.len() as u64, "path")));
-            let paths: Vec<_> =
-                paths.iter().map(|path| names.placeholders().shorten(path)).collect();
-            let lines = groups::lines(paths.iter().map(AsRef::as_ref), false);
-            for line in lines.iter().take(SHOWN) {
-                page.dim(6, line);
-            }
-            if lines.len() > SHOWN {
-                page.dim(6, &format!("… and {} more", lines.len() - SHOWN));
-            }
-        }
-        let Some(environment) = &stored.environment else { return Ok(()) };
-        let mut variables: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-        for asked in environment.asked.iter().filter(|asked| &*asked.state != "absent") {
-            let name = &*asked.name;
-            let rule = match grants.policy.variable(name.as_bytes()) {
-                _ if Unit::is_cargo_variable(name.as_ref()) => {
-                    "Cargo sets it for build scripts".to_owned()
-                }
-                (Unnamed::Pass, Some(rule)) => format!("passed by {}", at(&rule.place)),
-                (Unnamed::Withhold, Some(rule)) => format!("withheld by {}", at(&rule.place)),
-                (Unnamed::Pass, None) => "no rule withholds it".to_owned(),
-                (Unnamed::Withhold, None) => "no rule passes it".to_owned(),
-            };
-            variables.entry(rule).or_default().insert(name);
-        }
-        for (rule, names) in variables {
-            let names: Vec<&str> = names.into_iter().collect();
-            page.line(2, &format!("{}: {rule}", counted(names.len() as u64, "variable")));
-            page.dim(6, &names.join(", "));
-        }
-        Ok(())
+        allowed
     }
 }
 
-/// What brings it in.
-fn origin(page: &mut Page, package: &Package) {
-    let manifest = package.manifest.as_ref();
-    let place = manifest.map(|place| format!(" ({}:{})", place.file, place.line));
-    let place = place.unwrap_or_default();
-    match &package.path[..] {
-        [] => page.line(2, "is not in Cargo.lock"),
-        [_] => page.line(2, &format!("in this workspace{place}")),
-        path => page.line(2, &format!("by way of {}{place}", path.join(" → "))),
+/// The variables that were asked for and are set, by the rule that passes or withholds them.
+fn variables(stored: &Stored<'_>, grants: &Grants) -> BTreeMap<String, BTreeSet<String>> {
+    let mut variables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let asked = stored.environment.iter().flat_map(|environment| &environment.asked);
+    for asked in asked.filter(|asked| &*asked.state != "absent") {
+        let name = &*asked.name;
+        let rule = match grants.policy.variable(name.as_bytes()) {
+            _ if Unit::is_cargo_variable(name.as_ref()) => {
+                "Cargo sets it for build scripts".to_owned()
+            }
+            (Unnamed::Pass, Some(rule)) => format!("passed by {}", at(&rule.place)),
+            (Unnamed::Withhold, Some(rule)) => format!("withheld by {}", at(&rule.place)),
+            (Unnamed::Pass, None) => "no rule withholds it".to_owned(),
+            (Unnamed::Withhold, None) => "no rule passes it".to_owned(),
+        };
+        variables.entry(rule).or_default().insert(name.to_owned());
     }
-    if let Some(source) = &package.source {
-        page.dim(2, source);
-    }
+    variables
 }
 
 fn at(place: &Place) -> String {
     format!("{}:{}", place.file, place.line)
-}
-
-/// The values of a package's behaviour, and whether they are new.
-fn by_aspect(package: &Package) -> Vec<(Aspect, Vec<(&str, bool)>)> {
-    let is_new = |aspect: Aspect, value: &str| {
-        package.added.iter().any(|change| change.aspect == aspect && change.value == value)
-    };
-    Aspect::ALL
-        .into_iter()
-        .filter(|aspect| !package.behaviour.of(*aspect).is_empty())
-        .map(|aspect| {
-            let values = package.behaviour.of(aspect).iter();
-            (aspect, values.map(|value| (value.as_str(), is_new(aspect, value))).collect())
-        })
-        .collect()
 }
 
 /// The rule that gives a right on a path.

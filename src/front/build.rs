@@ -17,7 +17,7 @@ use crate::config::{Config, LinksOverride};
 use crate::policies;
 use crate::policy::layers::Places;
 use crate::private_dir::PrivateDir;
-use crate::session::Run;
+use crate::session::{self, Run};
 use crate::settings;
 
 /// A build that has not begun.
@@ -48,6 +48,8 @@ pub struct Build {
     pub findings: Findings,
     /// What the launchers said.
     pub runs: Vec<Run>,
+    /// The launchers that could not run their scripts.
+    pub not_run: Vec<PathBuf>,
     /// Packages whose scripts were replaced.
     pub overridden: Vec<(String, LinksOverride)>,
     /// How messages about it are printed.
@@ -109,8 +111,9 @@ impl Preparation {
             output,
             findings: completeness.finish()?,
             runs: Run::load_all(session.path())?,
+            not_run: session::not_run(session.path())?,
             overridden: overridden(config, command_line),
-            style: Style::of(command_line),
+            style: Style::of(command_line, config),
         })
     }
 }

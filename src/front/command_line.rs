@@ -184,17 +184,16 @@ impl CommandLine {
         profile_dir.file_name() == Some(&profile)
     }
 
-    /// Whether Cargo was asked to be quiet.
+    /// Whether this command was asked to be quiet.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.has(&["-q", "--quiet"])
-            || env::var_os("CARGO_TERM_QUIET").is_some_and(|value| value == "true")
     }
 
     /// The value of `--color`.
     #[must_use]
     pub fn color(&self) -> Option<OsString> {
-        self.values("--color").pop().or_else(|| env::var_os("CARGO_TERM_COLOR"))
+        self.values("--color").pop()
     }
 }
 

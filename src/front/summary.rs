@@ -6,10 +6,10 @@ use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 
 use super::command_line::CommandLine;
-use super::fresh;
 use crate::access::printable;
+use crate::color;
 use crate::completeness::Findings;
-use crate::config::LinksOverride;
+use crate::config::{Config, LinksOverride};
 use crate::policy::Mode;
 use crate::session::Run;
 
@@ -21,16 +21,12 @@ pub struct Style {
 }
 
 impl Style {
-    /// As Cargo would do it: colours on a terminal, unless `--color`, `CARGO_TERM_COLOR` or
-    /// `NO_COLOR` say otherwise.
+    /// As Cargo would do it.
     #[must_use]
-    pub fn of(command_line: &CommandLine) -> Self {
-        let color = match command_line.color().as_ref().and_then(|color| color.to_str()) {
-            Some("always") => true,
-            Some("never") => false,
-            _ => std::env::var_os("NO_COLOR").is_none() && stderr().is_terminal(),
-        };
-        Self { color, quiet: command_line.is_quiet() }
+    pub fn of(command_line: &CommandLine, config: &Config) -> Self {
+        let said = command_line.color().or_else(|| config.color());
+        let color = color::is_wanted(said.as_deref(), stderr().is_terminal());
+        Self { color, quiet: command_line.is_quiet() || config.is_quiet() }
     }
 
     fn status(self, word: &str) -> String {
@@ -47,10 +43,14 @@ impl Style {
 pub struct Summary<'a> {
     /// The scripts that ran.
     pub runs: &'a [Run],
+    /// The launchers that could not run their scripts.
+    pub not_run: &'a [PathBuf],
     /// Where the scripts of the build were found to run.
     pub findings: &'a Findings,
     /// Packages whose scripts were replaced by a `links` override.
     pub overridden: &'a [(String, LinksOverride)],
+    /// Whether Cargo succeeded.
+    pub succeeded: bool,
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -59,30 +59,35 @@ fn counted(count: usize, what: &str) -> String {
 
 impl Summary<'_> {
     /// The text for stderr; nothing if no script has to do with the command, or nothing has to be
-    /// said and Cargo was to be quiet. `succeeded` is whether Cargo did.
+    /// said and Cargo was to be quiet.
     #[must_use]
-    pub fn render(&self, style: Style, succeeded: bool) -> String {
+    pub fn render(&self, style: Style) -> String {
         let mut text = String::new();
         self.line(&mut text, style);
         if !style.quiet {
             self.denials(&mut text, style);
         }
         if !self.findings.unjailed.is_empty() {
-            self.unjailed(&mut text, style, succeeded);
+            self.unjailed(&mut text, style);
         }
         text
     }
 
     fn line(&self, text: &mut String, style: Style) {
         let ran = self.runs.len();
-        let fresh = fresh(self.findings, self.runs);
+        let (not_run, silent) = (self.not_run.len(), self.silent());
         let perhaps = self.findings.perhaps.len().saturating_sub(ran);
-        if style.quiet || ran + fresh + perhaps + self.overridden.len() == 0 {
+        if style.quiet || ran + not_run + silent + perhaps + self.overridden.len() == 0 {
             return;
         }
         let mut parts = vec![format!("{} in the jail", counted(ran, "build script run"))];
-        if fresh > 0 {
-            parts.push(format!("{fresh} fresh"));
+        if not_run > 0 {
+            parts.push(format!("{not_run} that could not be run"));
+        }
+        if silent > 0 {
+            // Where Cargo failed it came to some of them no more.
+            let are = if self.succeeded { "fresh" } else { "fresh or not run to the end" };
+            parts.push(format!("{silent} {are}"));
         }
         if perhaps > 0 {
             parts.push(format!("{perhaps} more jailed before in this build directory"));
@@ -99,12 +104,16 @@ impl Summary<'_> {
         if permissive > 0 {
             parts.push(format!("{permissive} of them permissive"));
         }
-        let denied: usize = self.denied().values().map(Vec::len).sum();
-        parts.push(match denied {
-            0 => "nothing denied".to_owned(),
-            denied if permissive > 0 => format!("{denied} denied or only recorded"),
-            denied => counted(denied, "denial"),
-        });
+        let dropped: u64 = self.runs.iter().map(|run| run.denials_dropped).sum();
+        let told: usize = self.denied().values().map(Vec::len).sum();
+        let denied = told + usize::try_from(dropped).unwrap_or(usize::MAX - told);
+        match denied {
+            // Of what did not run that says nothing.
+            0 if !self.succeeded && (ran == 0 || not_run > 0) => {}
+            0 => parts.push("nothing denied".to_owned()),
+            denied if permissive > 0 => parts.push(format!("{denied} denied or only recorded")),
+            denied => parts.push(counted(denied, "denial")),
+        }
         writeln!(text, "{} {}", style.status("Jailed"), parts.join(", "))
             .expect("a String takes it all");
         if permissive > 0 {
@@ -115,6 +124,13 @@ impl Summary<'_> {
             )
             .expect("a String takes it all");
         }
+    }
+
+    /// How many of the build's launchers said nothing.
+    fn silent(&self) -> usize {
+        let ran = |launcher: &PathBuf| self.runs.iter().any(|run| run.launcher == *launcher);
+        let jailed = self.findings.jailed.iter();
+        jailed.filter(|launcher| !ran(launcher) && !self.not_run.contains(launcher)).count()
     }
 
     /// How many scripts ran that were denied nothing but to write.
@@ -153,7 +169,7 @@ impl Summary<'_> {
         }
     }
 
-    fn unjailed(&self, text: &mut String, style: Style, succeeded: bool) {
+    fn unjailed(&self, text: &mut String, style: Style) {
         let label = style.label(31, "error");
         let files: &Vec<PathBuf> = &self.findings.unjailed;
         for file in files {
@@ -161,7 +177,7 @@ impl Summary<'_> {
             writeln!(text, "{label} the build script `{file}` is not in the jail")
                 .expect("a String takes it all");
         }
-        if succeeded {
+        if self.succeeded {
             writeln!(
                 text,
                 "{label} the build is not reported as a success: {} of it can have run outside the \
@@ -178,6 +194,10 @@ mod tests {
     use super::*;
     const PLAIN: Style = Style { color: false, quiet: false };
 
+    fn summary_of<'a>(runs: &'a [Run], findings: &'a Findings) -> Summary<'a> {
+        Summary { runs, not_run: &[], findings, overridden: &[], succeeded: true }
+    }
+
     fn run(denials: Vec<String>) -> Run {
         Run {
             package: "a v1.0.0".to_owned(),
@@ -185,6 +205,7 @@ mod tests {
             mode: Mode::Enforce,
             record: "/t/brig.json".into(),
             denials,
+            denials_dropped: 0,
             findings: Vec::new(),
             withheld: Vec::new(),
         }
@@ -195,12 +216,31 @@ mod tests {
         let findings =
             Findings { jailed: vec!["/t/a".into(), "/t/b".into()], ..Findings::default() };
         let runs = [run(Vec::new())];
-        let summary = Summary { runs: &runs, findings: &findings, overridden: &[] };
+        let summary = summary_of(&runs, &findings);
         assert_eq!(
-            summary.render(PLAIN, true),
+            summary.render(PLAIN),
             "      Jailed 1 build script run in the jail, 1 fresh, nothing denied\n"
         );
-        assert_eq!(summary.render(Style { color: false, quiet: true }, true), "");
+        assert_eq!(summary.render(Style { color: false, quiet: true }), "");
+    }
+
+    #[test]
+    fn what_did_not_run_is_not_called_fresh() {
+        let launchers = vec![PathBuf::from("/t/a"), "/t/b".into(), "/t/c".into()];
+        let findings = Findings { jailed: launchers, ..Findings::default() };
+        let not_run = [PathBuf::from("/t/b")];
+        let failed = Summary { not_run: &not_run, succeeded: false, ..summary_of(&[], &findings) };
+        assert_eq!(
+            failed.render(PLAIN),
+            "      Jailed 0 build script runs in the jail, 1 that could not be run, 2 fresh or not run \
+             to the end\n"
+        );
+        // What ran was denied nothing, although a test failed, say.
+        let runs = [run(Vec::new())];
+        let failed = Summary { succeeded: false, ..summary_of(&runs, &findings) };
+        let line =
+            "1 build script run in the jail, 2 fresh or not run to the end, nothing denied\n";
+        assert!(failed.render(PLAIN).ends_with(line), "{}", failed.render(PLAIN));
     }
 
     #[test]
@@ -209,8 +249,8 @@ mod tests {
         let [watched, jailed] = runs;
         let runs = [Run { mode: Mode::Permissive, ..watched }, jailed];
         let findings = Findings::default();
-        let summary = Summary { runs: &runs, findings: &findings, overridden: &[] };
-        let text = summary.render(PLAIN, true);
+        let summary = summary_of(&runs, &findings);
+        let text = summary.render(PLAIN);
         let line = "2 build script runs in the jail, 1 of them permissive, 1 denied or only recorded\n\
              warning: by a permissive policy scripts were kept from writing elsewhere, and";
         assert!(text.contains(line), "{text}");
@@ -221,8 +261,8 @@ mod tests {
         let denial = "tried to create `/home/u/x`".to_owned();
         let runs = [run(vec![denial.clone()]), run(vec![denial])];
         let findings = Findings::default();
-        let summary = Summary { runs: &runs, findings: &findings, overridden: &[] };
-        let text = summary.render(PLAIN, true);
+        let summary = summary_of(&runs, &findings);
+        let text = summary.render(PLAIN);
         assert!(text.contains("2 build script runs in the jail, 1 denial\n"), "{text}");
         assert!(text.contains("warning: the build script of `a v1.0.0` tried to create"), "{text}");
     }
@@ -230,15 +270,15 @@ mod tests {
     #[test]
     fn nothing_to_say_is_nothing_said() {
         let findings = Findings::default();
-        let summary = Summary { runs: &[], findings: &findings, overridden: &[] };
-        assert_eq!(summary.render(PLAIN, true), "");
+        let summary = summary_of(&[], &findings);
+        assert_eq!(summary.render(PLAIN), "");
     }
 
     #[test]
     fn an_unjailed_script_is_said_even_when_quiet() {
         let findings = Findings { unjailed: vec!["/t/x".into()], ..Findings::default() };
-        let summary = Summary { runs: &[], findings: &findings, overridden: &[] };
-        let text = summary.render(Style { color: false, quiet: true }, true);
+        let summary = summary_of(&[], &findings);
+        let text = summary.render(Style { color: false, quiet: true });
         assert!(text.contains("error: the build script `/t/x` is not in the jail"), "{text}");
     }
 }

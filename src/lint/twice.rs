@@ -1,5 +1,7 @@
 //! Whether a script does the same twice: it is run two times, in the jail, by the same policy, each time
-//! with an empty `OUT_DIR` at the same place, and what it left and printed is compared.
+//! with an empty `OUT_DIR` at the same place, and what it left and printed is compared. The jail's own
+//! directories, such as `HOME`, have the same names both times: a script that writes them down is not to
+//! blame for them.
 //!
 //! A record has the values of Cargo's variables; all others are those of the program that asks. What
 //! lies in the package's own build is not touched: the private directory is beside `OUT_DIR`, where
@@ -112,10 +114,12 @@ pub fn differing(stored: &Stored<'_>, record: &Path) -> Result<Option<Lint>, Err
     }
     let out_dir = Path::new(&*stored.unit.out_dir);
     let private = PrivateDir::new_in(out_dir.parent().unwrap_or(out_dir), "twice")?;
+    // A repository or a manifest above TMPDIR would be found.
+    let own = PrivateDir::new("again")?;
     let began = Instant::now();
-    let first = run(stored, private.path())?;
+    let first = run(stored, private.path(), own.path())?;
     thread::sleep(APART.saturating_sub(began.elapsed()));
-    let second = run(stored, private.path())?;
+    let second = run(stored, private.path(), own.path())?;
     Ok(compare(&first, &second))
 }
 
@@ -134,7 +138,7 @@ fn belongs(stored: &Stored<'_>, record: &Path) -> bool {
     is_beside && is_script && is_package
 }
 
-fn run(stored: &Stored<'_>, directory: &Path) -> Result<Yield, Error> {
+fn run(stored: &Stored<'_>, directory: &Path, own: &Path) -> Result<Yield, Error> {
     let (out_dir, record) = (directory.join("out"), directory.join("brig.json"));
     let using = |path: &Path| {
         let path = path.to_owned();
@@ -149,7 +153,7 @@ fn run(stored: &Stored<'_>, directory: &Path) -> Result<Yield, Error> {
     // The launcher knows the workspace.
     let script = Path::new(&*stored.unit.script);
     let launcher = launcher::launcher_path(script).filter(|path| path.is_file());
-    command.arg("exec").arg("--record").arg(&record).arg("--");
+    command.arg("exec").arg("--record").arg(&record).arg("--private").arg(own).arg("--");
     command.arg(launcher.as_deref().unwrap_or(script));
     for (name, _) in env::vars_os().filter(|(name, _)| Unit::is_cargo_variable(name)) {
         command.env_remove(name);

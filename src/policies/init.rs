@@ -9,11 +9,12 @@ use super::{Error, print, workspace};
 use crate::exit::Ending;
 use crate::policy::layers::WORKSPACE;
 
-/// The document, but for its second line.
+/// The document, but for the policy that it extends.
 const TEXT: &str = "\
 # What the build scripts of this workspace's packages and dependencies may do, beside what the policy
+# that is extended here grants. `cargo brig policy show` shows all of it, `cargo brig policy check` finds
+# mistakes.
 extends = \"BASE\"
-# grants. `cargo brig policy show` shows all of it, `cargo brig policy check` finds mistakes.
 
 # Rules for all of them:
 #
@@ -40,7 +41,7 @@ rustc-wrapper = \"cargo-brig\"
 ";
 
 /// Writes `brig.toml`, and with `cargo_config` those lines, if no such file is there; else they are
-/// printed.
+/// printed. A `brig.toml` that is there stays, and is a failure only where nothing else was wanted.
 ///
 /// # Errors
 /// [`Error::Exists`] if there is a `brig.toml`; that a file cannot be written.
@@ -48,8 +49,13 @@ pub fn run(strict: bool, cargo_config: bool) -> Result<Ending, Error> {
     let root = workspace().unwrap_or_else(|| PathBuf::from("."));
     let base = if strict { "strict" } else { "default" };
     let path = root.join(WORKSPACE);
-    create(&path, &TEXT.replace("BASE", base))?;
-    print(&format!("wrote {}\n", path.display()))?;
+    match create(&path, &TEXT.replace("BASE", base)) {
+        Ok(()) => print(&format!("wrote {}\n", path.display()))?,
+        Err(Error::Exists { path }) if cargo_config => {
+            print(&format!("{} is there already, and stays as it is\n", path.display()))?;
+        }
+        Err(error) => return Err(error),
+    }
     if cargo_config {
         let path = root.join(".cargo/config.toml");
         match create(&path, CARGO_CONFIG) {

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{Error, print};
-use crate::access::{Kind, printable};
-use crate::cli::Show;
+use crate::access::{Kind, Outcome, printable};
+use crate::cli::Learn;
 use crate::exit::Ending;
 use crate::policy::allowing::allowing;
 use crate::policy::document::Unnamed;
@@ -19,7 +19,7 @@ use crate::policy::resolve::REPLACED;
 use crate::policy::{Builtin, Grants, Policy};
 use crate::show::find::{self, Workspace};
 use crate::show::{self, report};
-use crate::stored::{Stored, StoredOutcome};
+use crate::stored::{Stored, StoredOutcome, Withheld};
 use crate::unit::Unit;
 
 /// What lies there are keys, tokens and the traces of people (the documentation of ssh, gpg, git, the
@@ -148,7 +148,7 @@ fn is_below(path: &str, directory: &str) -> bool {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn run(arguments: &Show) -> Result<Ending, Error> {
+pub fn run(arguments: &Learn) -> Result<Ending, Error> {
     let policy = |base: Builtin| -> Result<Policy, Error> {
         Ok(Policy::of(&Layers::of(Vec::new(), Some(base))?, "", ""))
     };
@@ -157,7 +157,7 @@ pub fn run(arguments: &Show) -> Result<Ending, Error> {
     let mut failed = |error: show::Error| {
         failure.get_or_insert(error);
     };
-    let workspace = Workspace::of(arguments)?;
+    let workspace = Workspace::of(&arguments.location)?;
     let mut found = workspace.records(arguments.package.as_ref(), &mut failed)?;
     if let Some(error) = failure {
         // Rules that were learned from half of what happened deny the other half.
@@ -201,11 +201,26 @@ fn collect(stored: &Stored<'_>, needs: &mut Needs, default: &Policy, strict: &Po
             needs.variable(&asked.name, default, strict);
         }
     }
-    for attempt in stored.network.iter().filter(|attempt| attempt.is_remarkable()) {
+    for attempt in stored.network.iter().filter(|attempt| attempt.outcome == Outcome::Denied) {
         let remark = match attempt.allowing() {
-            Some(rule) => format!("can carry away what it reads: {rule}"),
-            None => format!("asks for what no rule gives: it {}", attempt.denial("strict")),
+            Some(rule) if attempt.is_remarkable() => {
+                format!("can carry away what it reads: {rule}")
+            }
+            // Whose refusal is not told of is seldom missed: see `Attempt::is_remarkable`.
+            Some(rule) => format!("can ask whoever listens there, and may do without: {rule}"),
+            None if attempt.is_remarkable() => {
+                format!("asks for what no rule gives: it {}", attempt.denial("strict"))
+            }
+            None => continue,
         };
         needs.remarks.insert(remark);
+    }
+    let withheld = stored.withheld_instructions.iter().filter_map(Withheld::rule);
+    let found =
+        stored.findings.iter().filter_map(|finding| Some(finding.rule.as_ref()?.to_string()));
+    for rule in withheld.chain(found) {
+        needs
+            .remarks
+            .insert(format!("makes rustc or the linker do outside the jail what it says: {rule}"));
     }
 }

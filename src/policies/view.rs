@@ -86,7 +86,7 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
         row(page, &format!("{text} {verb}"), place);
     }
     let others = if policy.unnamed == Unnamed::Pass { "pass" } else { "are withheld" };
-    page.line(2, &format!("all others {others}"));
+    said(page, &format!("all others {others}"), policy.said.unnamed.as_ref());
     section(
         page,
         "Instructions that are relayed all the same",
@@ -94,14 +94,16 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
     );
     page.heading("Limits");
     for limit in Limit::ALL {
-        page.line(2, &format!("{}: {}", limit.key(), limit.value(&policy.limits)));
+        let text = format!("{}: {}", limit.key(), limit.value(&policy.limits));
+        said(page, &text, policy.said.limit(limit));
     }
     let then = match policy.on_denial {
         _ if permissive => "is told, and the unit ends as its script does",
         OnDenial::Report => "is told, and the unit ends as its script does",
         OnDenial::Fail => "fails the unit",
     };
-    page.heading(&format!("What is denied {then}"));
+    page.heading("What is denied");
+    said(page, then, policy.said.on_denial.as_ref());
     section(
         page,
         "Counts for nothing, because the policy is locked",
@@ -119,6 +121,14 @@ fn section<'p>(page: &mut Page, heading: &str, rules: impl Iterator<Item = (Stri
     }
     for (text, place) in rules {
         row(page, &text, place);
+    }
+}
+
+/// A row, of which there may be nothing that says so.
+fn said(page: &mut Page, text: &str, place: Option<&Place>) {
+    match place {
+        Some(place) => row(page, text, place),
+        None => page.line(2, text),
     }
 }
 

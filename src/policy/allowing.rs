@@ -1,10 +1,11 @@
-//! The rule that would allow what was denied, as a line of a policy.
+//! The rule that would allow what was denied or withheld, as a line of a policy.
 
 use std::path::Path;
 
 use super::Grants;
 use super::placeholders::{Placeholders, toml_string};
 use crate::access::Kind;
+use crate::instruction::{self, Line};
 
 /// See the file's description.
 ///
@@ -23,4 +24,38 @@ pub fn allowing(kind: Kind, path: &str, known: &Placeholders) -> Result<String, 
     };
     let key = Grants::rule_key(right);
     Ok(format!("{key} = [{}]{note}", toml_string(&known.shorten(place))))
+}
+
+/// The rule by which an instruction that makes the unit fail would be relayed. None of what Cargo itself
+/// refuses.
+#[must_use]
+pub fn relaying(line: &str) -> Option<String> {
+    let Line::Instruction(_) = instruction::parse(line.as_bytes()) else { return None };
+    let line = line.trim_start();
+    let rule = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:"))?;
+    Some(format!("instructions.allow = [{}]", toml_string(rule)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::layers::{Layer, Layers, Owner};
+    use crate::policy::{Document, Policy};
+
+    #[test]
+    fn the_rule_for_an_instruction_relays_it() {
+        for line in [
+            "cargo::rustc-env=LD_PRELOAD=/tmp/x.so",
+            "cargo:rustc-link-arg=-Wl,--script=\"a b\"",
+            "cargo::rustc-cfg=@/x*y",
+            "cargo::rustc-env=A=\u{9b}2J",
+        ] {
+            let rule = relaying(line).unwrap();
+            let document = Document::parse("brig.toml", &rule).unwrap();
+            let layer = Layer { owner: Owner::Workspace, document };
+            let policy = Policy::of(&Layers::of(vec![layer], None).unwrap(), "", "");
+            assert!(Grants { policy, ..Grants::default() }.allows(line), "{rule}");
+        }
+        assert_eq!(relaying("cargo::no-such-key=1"), None);
+    }
 }

@@ -31,6 +31,12 @@ impl Builtin {
         }
     }
 
+    /// The names of all of them, as a message lists them.
+    #[must_use]
+    pub fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// The one of this name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {

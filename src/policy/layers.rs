@@ -82,6 +82,16 @@ pub enum Error {
     /// A document.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// The named one, if it is none of the built-in ones either.
+    #[error(
+        "there is no policy `{}`: it is neither a document nor one of the built-in policies ({})",
+        .path.display(),
+        Builtin::names()
+    )]
+    None {
+        /// Where the document would be.
+        path: PathBuf,
+    },
     /// The path of the named one.
     #[error("the path of the policy, `{}`, is not absolute", .path.display())]
     Relative {
@@ -162,7 +172,9 @@ impl Layers {
                 if named.is_relative() {
                     return Err(Error::Relative { path: named.clone() });
                 }
-                layers.push(Layer { owner: Owner::Named, document: Document::read(named)? });
+                let document = Document::read_if_there(named)?
+                    .ok_or_else(|| Error::None { path: named.clone() })?;
+                layers.push(Layer { owner: Owner::Named, document });
             }
         }
         Self::of(layers, base)
@@ -275,6 +287,17 @@ mod tests {
             let error = of(texts, base).unwrap_err();
             assert!(error.contains("is locked, and does not let"), "{texts:?} {error}");
         }
+    }
+
+    #[test]
+    fn what_is_named_and_not_there_is_told_from_the_built_in_ones() {
+        let named = |named: &str| {
+            let places = Places { named: Some(named.into()), ..Places::default() };
+            Layers::read_with(Path::new("/nowhere"), &places)
+        };
+        assert_eq!(named("strict").unwrap().base, Builtin::Strict);
+        let error = named("/nowhere/strct").unwrap_err().to_string();
+        assert!(error.ends_with("policies (default, strict, farm, permissive)"), "{error}");
     }
 
     #[test]

@@ -49,8 +49,28 @@ pub struct Policy {
     pub instructions: Vec<Rule>,
     /// What becomes of a unit that was denied something.
     pub on_denial: OnDenial,
+    /// Where that is said, and what of each limit, and of the variables that no rule names.
+    pub said: Said,
     /// What counts for nothing, because the policy is locked.
     pub ineffective: Vec<Ineffective>,
+}
+
+/// Where a policy's switches and limits come from.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// See [`Policy::on_denial`].
+    pub on_denial: Option<Place>,
+    /// See [`Policy::unnamed`].
+    pub unnamed: Option<Place>,
+    limits: Vec<(Limit, Place)>,
+}
+
+impl Said {
+    /// Where a limit comes from, if anything speaks of it.
+    #[must_use]
+    pub fn limit(&self, limit: Limit) -> Option<&Place> {
+        self.limits.iter().rev().find(|(other, _)| *other == limit).map(|(_, place)| place)
+    }
 }
 
 /// Something that counts for nothing.
@@ -170,14 +190,15 @@ impl Policy {
             self.set.retain(|(other, _)| other.text != name.text);
             self.set.push((name, value));
         }
-        for (limit, value, _) in rules.limits.drain(..) {
+        for (limit, value, place) in rules.limits.drain(..) {
             limit.set(&mut self.limits, value);
+            self.said.limits.push((limit, place));
         }
-        if let Some((unnamed, _)) = &rules.unnamed {
-            self.unnamed = *unnamed;
+        if let Some((unnamed, place)) = rules.unnamed.take() {
+            (self.unnamed, self.said.unnamed) = (unnamed, Some(place));
         }
-        if let Some((on_denial, _)) = &rules.on_denial {
-            self.on_denial = *on_denial;
+        if let Some((on_denial, place)) = rules.on_denial.take() {
+            (self.on_denial, self.said.on_denial) = (on_denial, Some(place));
         }
     }
 
@@ -240,6 +261,13 @@ mod tests {
         let texts: Vec<&str> = policy.read.iter().map(|rule| rule.text.as_str()).collect();
         assert!(texts.contains(&"/usr") && texts.ends_with(&["/u", "/w"]), "{texts:?}");
         assert_eq!((policy.limits.processes, policy.limits.memory), (Some(9), None));
+        for (limit, file) in [
+            (Limit::Processes, "of the workspace"),
+            (Limit::Memory, "of the user"),
+            (Limit::Output, "policies/default.toml"),
+        ] {
+            assert_eq!(&*policy.said.limit(limit).unwrap().file, file);
+        }
         assert_eq!((policy.name.as_str(), policy.documents.len()), ("w", 3));
         assert_eq!(policy.read.last().unwrap().place.file.as_ref(), "of the workspace");
     }

@@ -10,7 +10,7 @@ use std::{env, fs, io};
 use serde_json::Value;
 
 use super::Error;
-use crate::cli::{PackageSpec, Show};
+use crate::cli::{Location, PackageSpec};
 use crate::front::command_line::CommandLine;
 use crate::policy::Mode;
 use crate::process::Exit;
@@ -63,10 +63,10 @@ impl Workspace {
     ///
     /// # Errors
     /// If Cargo cannot tell, or nothing was built there.
-    pub fn of(arguments: &Show) -> Result<Self, Error> {
+    pub fn of(location: &Location) -> Result<Self, Error> {
         let mut words = vec![OsString::from("show")];
         for (option, value) in
-            [("--target-dir", &arguments.target_dir), ("--manifest-path", &arguments.manifest_path)]
+            [("--target-dir", &location.target_dir), ("--manifest-path", &location.manifest_path)]
         {
             words.extend(value.iter().flat_map(|v| [option.into(), v.clone().into_os_string()]));
         }
@@ -75,7 +75,7 @@ impl Workspace {
         let (mut roots, _) = front::build_roots(&command_line, &directory);
         if roots.is_empty() {
             // A build directory that was named is enough.
-            let named = arguments.target_dir.as_ref().map(|path| directory.join(path));
+            let named = location.target_dir.as_ref().map(|path| directory.join(path));
             roots.push(named.ok_or_else(|| no_workspace(&command_line))?);
         }
         if !roots.iter().any(|root| root.is_dir()) {

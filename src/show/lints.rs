@@ -6,7 +6,7 @@ use super::find::{self, Found};
 use super::page::{Page, Paint};
 use super::quantity::counted;
 use super::{Error, groups, write};
-use crate::cli::{Format, Shown};
+use crate::cli::{Format, Show};
 use crate::lint::{self, Code, Level, Lint};
 use crate::stored::Stored;
 
@@ -33,7 +33,7 @@ struct Linted<'a> {
 /// # Errors
 /// If standard output cannot be written, or a record's file is gone.
 pub fn write_all(
-    shown: &Shown,
+    shown: &Show,
     found: &[Found],
     failed: &mut impl FnMut(Error),
 ) -> Result<(), Error> {
@@ -64,7 +64,7 @@ pub fn write_all(
             lints,
         });
     }
-    match shown.records.format {
+    match shown.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&all).map_err(|e| Error::Output(e.into()))?;
             write(format!("{text}\n").as_bytes())
@@ -77,9 +77,8 @@ pub fn write_all(
     }
 }
 
-fn render(page: &mut Page, all: &[Linted<'_>], shown: &Shown) {
-    let is_shown =
-        |linted: &&Linted<'_>| shown.records.package.is_some() || !linted.lints.is_empty();
+fn render(page: &mut Page, all: &[Linted<'_>], shown: &Show) {
+    let is_shown = |linted: &&Linted<'_>| shown.package.is_some() || !linted.lints.is_empty();
     for (index, linted) in all.iter().filter(is_shown).enumerate() {
         if index > 0 {
             page.blank();
@@ -90,7 +89,7 @@ fn render(page: &mut Page, all: &[Linted<'_>], shown: &Shown) {
             page.line(2, "nothing was found");
         }
         for lint in &linted.lints {
-            render_one(page, lint, shown.records.all);
+            render_one(page, lint, shown.all);
         }
     }
     let without = all.iter().filter(|linted| !is_shown(linted)).count();

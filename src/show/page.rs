@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::access::printable;
+use crate::color;
 
 /// Characters of a line that is not to be pasted.
 const WIDTH: usize = 180;
@@ -23,7 +24,7 @@ impl Paint {
     /// As stdout needs it.
     #[must_use]
     pub fn of_stdout() -> Self {
-        Self { color: super::wants_color() }
+        Self { color: color::on_stdout() }
     }
 }
 

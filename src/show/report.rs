@@ -7,9 +7,11 @@ use super::page::Page;
 use super::quantity::{bytes, counted, duration, exit, memory, moment};
 use super::{groups, processes, rule};
 use crate::access::Kind;
+use crate::network::Attempt;
 use crate::policy::Builtin;
 use crate::policy::Mode;
 use crate::policy::placeholders::{Placeholders, is_below};
+use crate::process::Exit;
 use crate::stored::{Environment, Stored, StoredAccess, StoredOutcome, StoredUnit, Text};
 
 /// So many lines has a section, unless all are wanted.
@@ -120,9 +122,7 @@ impl Report<'_> {
         for line in lines.take(shown) {
             page.line(2, line);
         }
-        if let Some(more) = count.checked_sub(shown).filter(|more| *more > 0) {
-            page.line(2, &format!("… and {more} more (`--all` shows them)"));
-        }
+        rest(page, count, shown);
     }
 
     fn shortened(&self, paths: &[&str]) -> Vec<String> {
@@ -141,11 +141,15 @@ impl Report<'_> {
     }
 
     fn denials(&self, page: &mut Page) {
-        let Stored { denials, denials_dropped, .. } = self.stored;
-        if denials.is_empty() {
+        let Stored { denials, denials_dropped, exit, .. } = self.stored;
+        let failed = *exit != Exit::Code(0);
+        let attempts: Vec<&Attempt> =
+            self.stored.network.iter().filter(|attempt| attempt.counts(failed)).collect();
+        let count = (denials.len() + attempts.len()) as u64 + denials_dropped;
+        if count == 0 {
             return;
         }
-        page.warning(&format!("Denied ({})", denials.len() as u64 + denials_dropped));
+        page.warning(&format!("Denied ({count})"));
         // Those that one rule would allow, together, where the first of them was.
         let mut by_rule: Vec<(Result<String, &str>, Vec<&StoredAccess<'_>>)> = Vec::new();
         let mut places: BTreeMap<Result<String, &str>, usize> = BTreeMap::new();
@@ -172,13 +176,24 @@ impl Report<'_> {
                 Err(reason) => page.dim(6, reason),
             }
         }
-        let more = (denials.len() - shown) as u64;
-        if more > 0 {
-            page.line(2, &format!("… and {more} more (`--all` shows them)"));
-        }
+        rest(page, denials.len(), shown);
         if *denials_dropped > 0 {
             page.line(2, &format!("… and {denials_dropped} more, among the record's accesses"));
         }
+        self.refused_attempts(page, &attempts);
+    }
+
+    fn refused_attempts(&self, page: &mut Page, attempts: &[&Attempt]) {
+        let shown = if self.all { attempts.len() } else { SHOWN };
+        for attempt in attempts.iter().take(shown) {
+            let tried = attempt.tried();
+            page.line(2, tried.strip_prefix("tried to ").unwrap_or(&tried));
+            match attempt.allowing() {
+                Some(rule) => page.rule(6, &rule),
+                None => page.dim(6, "no rule gives build scripts that"),
+            }
+        }
+        rest(page, attempts.len(), shown);
     }
 
     fn denial(&self, denial: &StoredAccess<'_>) -> String {
@@ -196,20 +211,37 @@ impl Report<'_> {
         let Stored { findings, withheld_instructions, .. } = self.stored;
         if !findings.is_empty() {
             page.warning(&format!("Findings ({})", findings.len()));
-            let lines: Vec<String> = findings
-                .iter()
-                .map(|finding| format!("{}: {}", &*finding.code, &*finding.message))
-                .collect();
-            self.list(page, lines.iter().map(String::as_str));
+            let lines = findings.iter().map(|finding| {
+                let line = format!("{}: {}", &*finding.code, &*finding.message);
+                (line, finding.rule.as_ref().map(|rule| rule.to_string()))
+            });
+            self.with_rules(page, lines);
         }
         if !withheld_instructions.is_empty() {
             page.warning(&format!("Not told to Cargo ({})", withheld_instructions.len()));
-            let lines: Vec<String> = withheld_instructions
-                .iter()
-                .map(|withheld| format!("`{}`: {}", &*withheld.line, &*withheld.reason))
-                .collect();
-            self.list(page, lines.iter().map(String::as_str));
+            let lines = withheld_instructions.iter().map(|withheld| {
+                let line = format!("`{}`: {}", &*withheld.line, &*withheld.reason);
+                (line, withheld.rule())
+            });
+            self.with_rules(page, lines);
         }
+    }
+
+    /// A list, with the rule under each line that would do without it.
+    fn with_rules(
+        &self,
+        page: &mut Page,
+        lines: impl ExactSizeIterator<Item = (String, Option<String>)>,
+    ) {
+        let count = lines.len();
+        let shown = if self.all { count } else { SHOWN };
+        for (line, rule) in lines.take(shown) {
+            page.line(2, &line);
+            if let Some(rule) = rule {
+                page.rule(6, &rule);
+            }
+        }
+        rest(page, count, shown);
     }
 
     fn network(&self, page: &mut Page) {
@@ -426,6 +458,13 @@ impl Report<'_> {
         if !limits.is_empty() {
             page.line(2, &format!("limits: {}", limits.join(", ")));
         }
+    }
+}
+
+/// What is said of the rest of a list.
+fn rest(page: &mut Page, count: usize, shown: usize) {
+    if let Some(more) = count.checked_sub(shown).filter(|more| *more > 0) {
+        page.line(2, &format!("… and {more} more (`--all` shows them)"));
     }
 }
 

@@ -21,7 +21,7 @@ edition = \"2024\"
 hull = \"1\"
 ";
 
-const CONFIG: &str = "\
+pub(crate) const CONFIG: &str = "\
 [source.crates-io]
 replace-with = \"vendored\"
 

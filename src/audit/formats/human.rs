@@ -16,12 +16,12 @@ const SHOWN: usize = 20;
 /// Characters of a line.
 const WIDTH: usize = 180;
 
-/// Writes it.
+/// Writes it, with colours or without.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let mut text = Text { out, is_first: true };
+pub fn write(report: &Report, out: &mut dyn Write, color: bool) -> io::Result<()> {
+    let mut text = Text { out, is_first: true, color };
     let fails = |package: &&Package| package.verdict.outcome() != Outcome::Clean;
     let mut failing: Vec<&Package> = report.packages.iter().filter(fails).collect();
     failing.sort_by_key(|package| std::cmp::Reverse(package.verdict.outcome()));
@@ -59,7 +59,14 @@ fn in_short(package: &Package) -> String {
 struct Text<'o> {
     out: &'o mut dyn Write,
     is_first: bool,
+    color: bool,
 }
+
+/// What the first line about a package is printed in (ECMA-48, 8.3.117).
+const BOLD: &str = "1";
+const GREEN: &str = "1;32";
+const YELLOW: &str = "33";
+const RED: &str = "1;31";
 
 impl Text<'_> {
     fn line(&mut self, indent: usize, line: &str) -> io::Result<()> {
@@ -68,12 +75,23 @@ impl Text<'_> {
         writeln!(self.out, "{:indent$}{line}", "")
     }
 
+    fn painted(&mut self, paint: &str, indent: usize, line: &str) -> io::Result<()> {
+        if !self.color {
+            return self.line(indent, line);
+        }
+        self.is_first = false;
+        let line = cut(&printable(line), WIDTH - indent);
+        writeln!(self.out, "{:indent$}\x1b[{paint}m{line}\x1b[0m", "")
+    }
+
     fn package(&mut self, package: &Package) -> io::Result<()> {
         if !self.is_first {
             writeln!(self.out)?;
         }
-        let since = package.approved_version.as_ref().filter(|_| {
+        // After a part was approved, it is this version.
+        let since = package.approved_version.as_ref().filter(|version| {
             matches!(package.verdict, Verdict::Changed | Verdict::Violated | Verdict::Failed)
+                && **version != package.version
         });
         let since = since.map_or_else(String::new, |version| format!(" since v{version}"));
         let verdict = match package.verdict {
@@ -83,7 +101,7 @@ impl Text<'_> {
             }
             verdict => verdict.to_string(),
         };
-        self.line(0, &format!("{}: {verdict}", package.title()))?;
+        self.painted(BOLD, 0, &format!("{}: {verdict}", package.title()))?;
         let is_told =
             |reason: &&String| package.findings.iter().any(|finding| finding.message == **reason);
         if let Some(reason) = package.reason.as_ref().filter(|reason| !is_told(reason)) {
@@ -91,7 +109,7 @@ impl Text<'_> {
         }
         self.origin(package)?;
         for finding in &package.findings {
-            self.line(2, &format!("{}: it {}", finding.code, finding.message))?;
+            self.painted(YELLOW, 2, &format!("{}: it {}", finding.code, finding.message))?;
             self.actor(finding.by.as_ref())?;
         }
         if package.verdict == Verdict::NewPackage {
@@ -148,7 +166,7 @@ impl Text<'_> {
     /// What is new, with who did it, and what is gone.
     fn changes(&mut self, package: &Package) -> io::Result<()> {
         for change in package.added.iter().take(SHOWN) {
-            self.line(2, &format!("+ {}: {}", change.aspect.verb(), change.value))?;
+            self.painted(YELLOW, 2, &format!("+ {}: {}", change.aspect.verb(), change.value))?;
             self.actor(change.by.as_ref())?;
         }
         if let Some(more) = package.added.len().checked_sub(SHOWN).filter(|more| *more > 0) {
@@ -206,7 +224,8 @@ impl Text<'_> {
                 0 => String::new(),
                 lints => format!("; {}: `cargo brig show --lints`", counted(lints, "lint")),
             };
-            return self.line(0, &format!("Audit: {scripts}, all as approved{advice}"));
+            let line = format!("Audit: {scripts}, all as approved{advice}");
+            return self.painted(GREEN, 0, &line);
         }
         let parts = [
             (
@@ -223,7 +242,7 @@ impl Text<'_> {
         if parts.is_empty() {
             parts.push("it was not built whole".to_owned());
         }
-        self.line(0, &format!("Audit: {scripts}; {}", parts.join(", ")))?;
+        self.painted(RED, 0, &format!("Audit: {scripts}; {}", parts.join(", ")))?;
         if is_beginning {
             self.line(2, "There is no brig.lock yet. If this is what these scripts shall do, `cargo brig approve --all`")?;
             self.line(2, "writes one, to be committed; `cargo brig why PACKAGE` says more about one of them.")
