@@ -5,9 +5,9 @@
 
 #[path = "support/audited.rs"]
 mod audited;
+mod support;
 #[path = "audit/told.rs"]
 mod told;
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -25,6 +25,8 @@ use crate::sys::{self, Notification};
 /// The longest name and value of an extended attribute (`linux/limits.h`).
 const NAME_MAX: usize = 256;
 const VALUE_MAX: u64 = 65536;
+/// The same on every architecture (`include/uapi/asm-generic/unistd.h`); libc has it for some.
+const FCHMODAT2: i64 = 452;
 
 /// What is to be changed.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Request {
         let (target, values) = match number {
             libc::SYS_fchmod => (descriptor, Values::Mode(1)),
             libc::SYS_fchmodat => (at(Link::Follow), Values::Mode(2)),
-            libc::SYS_fchmodat2 => (at(Link::Flags(3)), Values::Mode(2)),
+            FCHMODAT2 => (at(Link::Flags(3)), Values::Mode(2)),
             libc::SYS_fchown => (descriptor, Values::Owner(1)),
             libc::SYS_fchownat => (at(Link::Flags(4)), Values::Owner(2)),
             libc::SYS_utimensat => (at(Link::Flags(3)), Values::Times(2)),

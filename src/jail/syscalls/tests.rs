@@ -116,7 +116,7 @@ fn known_numbers_agree_with_libc() {
         ("socketpair", libc::SYS_socketpair),
         ("prlimit64", libc::SYS_prlimit64),
         ("seccomp", libc::SYS_seccomp),
-        ("fchmodat2", libc::SYS_fchmodat2),
+        ("mount_setattr", libc::SYS_mount_setattr),
         ("mseal", libc::SYS_mseal),
     ] {
         let number = u32::try_from(number).expect("a system call number");
