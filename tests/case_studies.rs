@@ -197,8 +197,8 @@ fn the_variables_of_a_build_for_another_target_reach_the_script() {
     let there = if HERE == "x86_64" { "aarch64" } else { "x86_64" };
     let target = format!("{there}-unknown-linux-gnu");
     let project = Project::copy_of("fixtures/cross_variables");
-    // Whether the program can be compiled depends on what is installed; the script runs before.
-    let arguments = ["build", "--locked", "--target", &target];
+    // Whether the program can be linked depends on what is installed; the script runs before that.
+    let arguments = ["check", "--locked", "--target", &target];
     let (_, [plain, jailed]) = compare(&project, &arguments, &[]);
     assert_eq!(plain, jailed);
     let (name, text) = jailed.iter().next().unwrap();

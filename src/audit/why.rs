@@ -203,10 +203,9 @@ impl Context {
     fn explain(&self, run: &Found) -> Result<(Explained, Placeholders), Error> {
         let text = find::read(&run.path)?;
         let (stored, policy) = evidence::read(&run.path, &text, &self.layers)?;
-        let mut package = self.judged(&stored, &policy, run);
-        for run in &mut package.runs {
-            run.record_sha256 = beside::digest(&text);
-        }
+        let record = run.path.to_string_lossy().into_owned();
+        let ran = Run::of(&stored, record, beside::digest(&text), false);
+        let package = self.judged(&stored, &policy, ran);
         let unit = stored.unit.unit();
         let [tmp, home] = &self.private;
         let private = Private { tmp: tmp.path(), home: home.path(), library: None };
@@ -217,7 +216,7 @@ impl Context {
     }
 
     /// As an audit judges it.
-    fn judged(&self, stored: &Stored<'_>, policy: &Policy, run: &Found) -> Package {
+    fn judged(&self, stored: &Stored<'_>, policy: &Policy, run: Run) -> Package {
         let (name, version) = (stored.unit.package.to_string(), stored.unit.version.to_string());
         let index = self.cargo_lock.find(&name, &version, None);
         let locked = match index {
@@ -225,11 +224,9 @@ impl Context {
             None => Locked { name, version, ..Locked::default() },
         };
         let observed = Observer::new(&self.root).observe(stored, 0);
-        let record = run.path.to_string_lossy().into_owned();
-        let reported = Run::of(stored, record, String::new(), false);
         let case = Case {
             locked,
-            runs: vec![(reported, observed)],
+            runs: vec![(run, observed)],
             unknown: None,
             denial_is_fatal: policy.fails_by_denial(),
         };
