@@ -6,7 +6,7 @@
 //! to every process of the script.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ::landlock::{
@@ -15,9 +15,9 @@ use ::landlock::{
     RulesetError, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, open, readlink};
 use nix::sys::signal::kill;
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::getppid;
 use serde::Serialize;
 
@@ -208,17 +208,20 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
     Ok(Rulesets { outer, inner, enforced, closed: closed(grants) })
 }
 
-/// What a grant is for; none if it has gone since the grants were resolved, or has become a link, which
-/// only a script that writes there at this moment would have made of it.
+/// What a grant is for; none if it has gone since the grants were resolved, or if there is a link in its
+/// path now, which only a script that writes there at this moment would have made.
 fn granted(path: &Path) -> Result<Option<OwnedFd>, Errno> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    match openat2(AT_FDCWD, path, how) {
-        Ok(path) => Ok(Some(path)),
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
-        Err(errno) => Err(errno),
-    }
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    // What is open now stays the same, whatever becomes of the path; and a link's own name is its path.
+    let is_link =
+        SFlag::from_bits_truncate(fstat(&file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK;
+    let name = readlink(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str())?;
+    Ok((!is_link && Path::new(&name) == path).then_some(file))
 }
 
 /// A directory that can be listed, and that these grants do not let a script list.

@@ -25,7 +25,8 @@ impl BuildDir {
     /// calls it, and `target` the triple that is built for.
     ///
     /// Cargo marks the root with `CACHEDIR.TAG`, unless somebody had made the directory before; then
-    /// its layout tells. An `OUT_DIR` of another build tool has its own parent for a root.
+    /// its layout tells. It marks the directory of a target as well: then the root is above that, where the
+    /// scripts themselves were compiled for the host. An `OUT_DIR` of another build tool has its own parent for a root.
     #[must_use]
     pub fn of(out_dir: &Path, as_given: &Path, target: Option<&str>) -> Self {
         let above = || out_dir.ancestors().skip(1);
@@ -36,11 +37,17 @@ impl BuildDir {
             let is_target = target.is_some_and(|target| named(above, target));
             if is_target { above.parent() } else { Some(above) }
         };
-        let root = above()
-            .find(|dir| dir.join("CACHEDIR.TAG").is_file())
-            .or_else(by_layout)
-            .or_else(|| out_dir.parent())
-            .unwrap_or(out_dir);
+        let is_marked = |dir: &Path| dir.join("CACHEDIR.TAG").is_file();
+        let marked = above().find(|dir| is_marked(dir)).map(|marked| {
+            let has_scripts = |dir: &Path| {
+                let profile = built.and_then(Path::file_name);
+                profile.is_some_and(|profile| dir.join(profile).join("build").is_dir())
+            };
+            let is_target = target.is_some_and(|target| named(marked, target));
+            let root = marked.parent().filter(|root| is_marked(root) || has_scripts(root));
+            root.filter(|_| is_target).unwrap_or(marked)
+        });
+        let root = marked.or_else(by_layout).or_else(|| out_dir.parent()).unwrap_or(out_dir);
         let profile = built.filter(|profile| profile.starts_with(root)).unwrap_or(root);
         let mut spellings = vec![root.to_owned()];
         let depth = out_dir.components().count() - root.components().count();
@@ -156,6 +163,19 @@ mod tests {
         fs::write(root.join("CACHEDIR.TAG"), "").unwrap();
         let found = build_dir(&root, &["a-b-c/debug/build/p-1/out"]);
         assert_eq!(found.closed(), [root.as_path(), &root.join("a-b-c/debug")]);
+        // Cargo marks a target's directory, too: also where it does not mark the root.
+        fs::write(root.join("a-b-c/CACHEDIR.TAG"), "").unwrap();
+        let out_dir = "a-b-c/debug/build/p-1/out";
+        assert_eq!(build_dir(&root, &[out_dir]).root(), root);
+        fs::remove_file(root.join("CACHEDIR.TAG")).unwrap();
+        assert_eq!(build_dir(&root, &[out_dir]).root(), root);
+        let found = build_dir(&root, &[out_dir, "debug/build/q-1/out"]);
+        assert_eq!(found.root(), root);
+        let lent = root.join("debug/build/q-1/out");
+        assert_eq!(found.out_dirs_in(lent.as_os_str()), [lent]);
+        // Somebody has called the root so.
+        fs::remove_dir_all(root.join("debug")).unwrap();
+        assert_eq!(build_dir(&root, &[out_dir]).root(), root.join("a-b-c"));
         // Another tool's.
         let elsewhere = tempfile::tempdir().unwrap();
         let elsewhere = fs::canonicalize(elsewhere.path()).unwrap();
