@@ -1,0 +1,55 @@
+//! What other packages have left in the build directory is closed to a script, however Cargo lays it out.
+
+mod support;
+
+use support::{Project, shown, stderr, succeed};
+
+/// A member of the workspace looks for what another one's script left, which was built for the host.
+const LOOKS: &str = r#"
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let builds = format!("{package}/../target/debug/build");
+    let units = std::fs::read_dir(builds).into_iter().flatten().flatten();
+    let found = units.filter(|unit| std::fs::read(unit.path().join("out/secret")).is_ok()).count();
+    println!("cargo::warning=found {found}");
+}
+"#;
+
+const LEAVES: &str = r#"
+fn main() {
+    std::fs::write(std::env::var("OUT_DIR").unwrap() + "/secret", "").unwrap();
+}
+"#;
+
+#[test]
+fn outputs_of_others_are_closed_with_and_without_a_target() {
+    let manifest = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2024\"\n{rest}")
+    };
+    let project = Project::of(
+        "workspace",
+        &[
+            ("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"leaves\", \"looks\"]\n"),
+            ("leaves/Cargo.toml", &manifest("leaves", "")),
+            ("leaves/src/lib.rs", ""),
+            ("leaves/build.rs", LEAVES),
+            (
+                "looks/Cargo.toml",
+                &manifest("looks", "[build-dependencies]\nleaves.path = \"../leaves\"\n"),
+            ),
+            ("looks/src/lib.rs", ""),
+            ("looks/build.rs", LOOKS),
+        ],
+    );
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    for arguments in [&["build"][..], &["build", "--target", &host]] {
+        let found = |count: usize| format!("looks@1.2.3: found {count}");
+        let plain = succeed(&mut project.cargo(arguments));
+        assert!(stderr(&plain).contains(&found(1)), "{}", shown(&plain));
+        std::fs::remove_dir_all(project.root.join("target")).unwrap();
+        let jailed = succeed(&mut project.brig(arguments));
+        assert!(stderr(&jailed).contains(&found(0)), "{}", shown(&jailed));
+        std::fs::remove_dir_all(project.root.join("target")).unwrap();
+    }
+}
