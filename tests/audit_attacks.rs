@@ -214,3 +214,17 @@ fn reports_are_not_written_through_links() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     assert!(fs::read_to_string(root.join("audit.xml")).unwrap().contains("<testsuites"));
 }
+
+#[test]
+fn nothing_is_written_for_an_outdated_cargo_lock() {
+    let world = World::approved();
+    let root = &world.project.root;
+    world.vendor("1.1.0", "");
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    fs::write(root.join("Cargo.toml"), manifest.replace("hull = \"1\"", "hull = \"1.1\"")).unwrap();
+    let before = fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    let output = world.command(&["audit", "--locked"]).output().unwrap();
+    assert!(!output.status.success(), "{}", shown(&output));
+    assert_says(&output, "Cargo ended with ");
+    assert_eq!(fs::read_to_string(root.join("Cargo.lock")).unwrap(), before);
+}

@@ -61,19 +61,20 @@ impl Metadata {
     }
 }
 
-/// A remark on what was left out; none if nothing was.
+/// A remark on what a build that succeeded left out; none if nothing was. Changes no `Cargo.lock`.
 #[must_use]
 pub fn remark(command_line: &CommandLine, packages: &[Package]) -> Option<String> {
     let runs = packages.iter().flat_map(|package| &package.runs);
     let targets: BTreeSet<&str> = runs.filter_map(|run| run.target.as_deref()).collect();
-    let mut options = vec!["--offline"];
+    let mut options = vec!["--offline", "--locked"];
     for target in targets {
         options.extend(["--filter-platform", target]);
     }
     let metadata = front::metadata(command_line, &options);
     let Some(metadata) = metadata.and_then(|metadata| Metadata::deserialize(metadata).ok()) else {
         return Some(
-            "Cargo cannot say without the network which other packages have a build script"
+            "Cargo does not say which other packages have a build script (`cargo metadata --offline \
+             --locked` fails)"
                 .to_owned(),
         );
     };

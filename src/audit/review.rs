@@ -128,8 +128,9 @@ pub fn review(arguments: &Audit) -> Result<Report, Error> {
             quantity::exit(cargo)
         ));
         result = result.max(Outcome::Unjudged);
+    } else {
+        remarks.extend(left_out::remark(&preparation.command_line, &packages));
     }
-    remarks.extend(left_out::remark(&preparation.command_line, &packages));
     let report = Report {
         schema: SCHEMA,
         tool: concat!("cargo-brig ", env!("CARGO_PKG_VERSION")).to_owned(),
