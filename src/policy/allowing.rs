@@ -27,10 +27,13 @@ pub fn allowing(kind: Kind, path: &str, known: &Placeholders) -> Result<String, 
 }
 
 /// The rule by which an instruction that makes the unit fail would be relayed. None of what Cargo itself
-/// refuses.
+/// refuses, nor of a line that was cut at an `…`: it would match nothing.
 #[must_use]
 pub fn relaying(line: &str) -> Option<String> {
     let Line::Instruction(_) = instruction::parse(line.as_bytes()) else { return None };
+    if line.ends_with('…') {
+        return None;
+    }
     let line = line.trim_start();
     let rule = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:"))?;
     Some(format!("instructions.allow = [{}]", toml_string(rule)))
@@ -57,5 +60,6 @@ mod tests {
             assert!(Grants { policy, ..Grants::default() }.allows(line), "{rule}");
         }
         assert_eq!(relaying("cargo::no-such-key=1"), None);
+        assert_eq!(relaying("cargo::rustc-env=LD_PRELOAD=/tmp/…"), None);
     }
 }
