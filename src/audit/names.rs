@@ -61,6 +61,9 @@ const ARCHITECTURES: &[&str] = &[
     "x86_64",
 ];
 
+/// Where in `/dev` files are, and not devices (`shm_overview`(7), `mq_overview`(7)).
+const SHARED: [&str; 2] = ["/dev/shm/", "/dev/mqueue/"];
+
 /// What the built-in policy `default` grants.
 #[derive(Debug)]
 pub struct Usual {
@@ -217,7 +220,8 @@ impl<'u> Names<'u> {
     #[must_use]
     pub fn may_be_written(&self, path: &str) -> bool {
         matches!(self.known.split(path), Some(("{out-dir}" | "{tmp}" | "{empty-home}", _)))
-            || ["/dev/", "/proc/"].iter().any(|directory| path.starts_with(directory))
+            || path.starts_with("/proc/")
+            || (path.starts_with("/dev/") && !SHARED.iter().any(|shared| path.starts_with(shared)))
     }
 
     /// Whether a path lies in the build directory, and that deeper than `depth` bytes.
@@ -437,6 +441,19 @@ mod tests {
             ("/var/lib/x", "/var/lib/x"),
         ] {
             assert_eq!(names.place_of_attempt(path), elsewhere(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_own_files_and_devices_are_written_untold() {
+        let (unit, usual) = (unit(), Usual::default());
+        let names = Names::of(&unit, &usual, Path::new("/src/a b/é"));
+        let out_file = format!("{}/x", &*unit.out_dir);
+        for path in [&*out_file, "/dev/null", "/dev/pts/0", "/proc/self/comm"] {
+            assert!(names.may_be_written(path), "{path}");
+        }
+        for path in ["/dev/shm/x", "/dev/mqueue/x", "/src/a b/é/x", "/tmp/a"] {
+            assert!(!names.may_be_written(path), "{path}");
         }
     }
 
