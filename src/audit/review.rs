@@ -122,14 +122,14 @@ pub fn review(arguments: &Audit) -> Result<Report, Error> {
     let packages = bench.packages(&build);
     let worst = packages.iter().map(|package| package.verdict.outcome()).max();
     let mut result = worst.unwrap_or(Outcome::Clean);
-    if cargo != Exit::Code(0) {
+    if cargo == Exit::Code(0) {
+        remarks.extend(left_out::remark(&preparation.command_line, &packages));
+    } else {
         remarks.push(format!(
             "Cargo ended with {}: scripts that it did not come to are not in this report",
             quantity::exit(cargo)
         ));
         result = result.max(Outcome::Unjudged);
-    } else {
-        remarks.extend(left_out::remark(&preparation.command_line, &packages));
     }
     let report = Report {
         schema: SCHEMA,
