@@ -11,6 +11,7 @@
 
 mod descriptor;
 mod file;
+pub mod inspect;
 mod landlock;
 mod memory;
 mod process;

@@ -35,6 +35,7 @@ pub mod processes;
 pub mod procfs;
 pub mod real_path;
 pub mod scripts;
+pub mod seen;
 pub mod socket;
 pub mod under_way;
 pub mod waiting;

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -85,9 +85,9 @@ fn main() {
         let how = [0o101_u64, 0o600, 4];
         let made = c(&format!("{out}/made"));
         say("make", raw(syscall(437, here, made.as_ptr(), how.as_ptr(), 24_i64)));
-        let root = syscall(257, here, c"/proc/self/root".as_ptr(), 0o10000000, 0);
+        env::set_current_dir("/proc/self/root").unwrap();
         let how = [0_u64, 0, 0x10];
-        say("openat2 from the root", raw(syscall(437, root, path.as_ptr(), how.as_ptr(), 24_i64)));
+        say("openat2 from the root", raw(syscall(437, here, path.as_ptr(), how.as_ptr(), 24_i64)));
         say("the parent", errno(fs::metadata(format!("/proc/{}/status", getppid()))));
     }
     say("the first process", errno(fs::read("/proc/1/status")));
@@ -322,4 +322,47 @@ fn a_program_that_nobody_may_read_sees_nothing() {
     let jailed = stderr(&succeed(&mut project.brig(&["build"])));
     assert!(jailed.contains("755: Some(0)"), "{jailed}");
     assert!(jailed.contains("111: Some(1)"), "{jailed}");
+}
+
+/// What is looked at is what was judged, whatever another thread writes in the place of its path.
+#[test]
+fn nobody_looks_past_the_warden() {
+    let script = r#"
+        use std::{fs, process::Command};
+        fn main() {
+            let directory = fs::read_to_string("outside").unwrap();
+            let way = |letter: &str| format!("{directory}/{letter}");
+            let status = Command::new("./glancing").args([way("a"), way("b"), fs::read_to_string("rounds").unwrap()]).status();
+            assert!(status.unwrap().success());
+        }"#;
+    let project = Project::with_script("glances", script);
+    let outside = project.root.with_file_name("outside");
+    for (directory, mode) in [("a", 0o644), ("b", 0o755)] {
+        let directory = outside.join(directory);
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("file"), "").unwrap();
+        fs::set_permissions(directory.join("file"), fs::Permissions::from_mode(mode)).unwrap();
+        symlink(directory.file_name().unwrap(), directory.join("link")).unwrap();
+    }
+    project.write("outside", outside.to_str().unwrap());
+    let source = project.write("glancing.c", include_str!("data/glancing.c"));
+    let mut compiler = clean_command("cc");
+    succeed(
+        compiler.args(["-O1", "-pthread", "-o"]).arg(project.root.join("glancing")).arg(source),
+    );
+    let seen = |output: &Output| -> Vec<u64> {
+        let text = stderr(output);
+        let said = text.lines().filter_map(|line| line.strip_prefix("warning: glances@1.2.3: "));
+        said.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect()
+    };
+    project.write("rounds", "500");
+    let bare = succeed(&mut project.cargo(&["build"]));
+    let count = seen(&bare).len();
+    assert!(count >= 7 && seen(&bare).iter().all(|seen| *seen > 0), "{}", shown(&bare));
+    fs::remove_dir_all(project.root.join("target")).unwrap();
+    project.write("rounds", "10000");
+    let rules = "files.read = [\"OUTSIDE/a\"]\nfiles.hide = [\"OUTSIDE\"]\n";
+    project.write("brig.toml", &rules.replace("OUTSIDE", outside.to_str().unwrap()));
+    let jailed = succeed(&mut project.brig(&["build"]));
+    assert_eq!(seen(&jailed), vec![0; count], "{}", shown(&jailed));
 }

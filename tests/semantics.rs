@@ -142,6 +142,17 @@ impl Unit {
         self.prepared(command, "jail/out")
     }
 
+    /// Under a policy that hides something, by which the warden answers much more itself.
+    fn hiding(&self, program: &Path) -> Command {
+        let policy =
+            self.project.write("hides.toml", "files.hide = [\"/absent\", \"{other-processes}\"]\n");
+        let mut command = clean_command("sh");
+        // Policies are what the calling process has in its environment.
+        command.args(["-c", "\"$0\" exec -- \"$@\"; exit $?", TOOL]).arg(program);
+        command.env("CARGO_BRIG_POLICY", policy);
+        self.prepared(command, "jail/out")
+    }
+
     /// What the record of the run in the jail says was denied of what belongs to the program itself.
     fn denied_of_its_own(&self) -> Vec<String> {
         let record = fs::read(self.project.root.join("jail/brig.json")).unwrap();
@@ -173,7 +184,15 @@ fn checks(output: &Output) -> BTreeMap<String, String> {
 fn same(program: &Path, section: &str, count: usize) -> BTreeMap<String, String> {
     let unit = Unit::new();
     let bare = checks(&output_in_time(unit.bare(program).arg(section)));
+    assert_eq!(bare.len(), count, "so many checks of `{section}`");
     let jailed = checks(&output_in_time(unit.jailed(program).arg(section)));
+    assert_same(&bare, &jailed);
+    let denied = unit.denied_of_its_own();
+    assert!(denied.is_empty(), "nothing of this was denied: {denied:#?}");
+    bare
+}
+
+fn assert_same(bare: &BTreeMap<String, String>, jailed: &BTreeMap<String, String>) {
     let mut different = Vec::new();
     for name in bare.keys().chain(jailed.keys()).collect::<BTreeSet<_>>() {
         if bare.get(name) != jailed.get(name) {
@@ -182,16 +201,12 @@ fn same(program: &Path, section: &str, count: usize) -> BTreeMap<String, String>
             };
             different.push(format!(
                 "{name}\n    without the jail: {}\n    in the jail:      {}",
-                shown(&bare),
-                shown(&jailed)
+                shown(bare),
+                shown(jailed)
             ));
         }
     }
     assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
-    assert_eq!(bare.len(), count, "so many checks of `{section}`");
-    let denied = unit.denied_of_its_own();
-    assert!(denied.is_empty(), "nothing of this was denied: {denied:#?}");
-    bare
 }
 
 /// What these checks say, in this order.
@@ -222,6 +237,30 @@ fn calls_with_two_paths_answer_as_without_the_jail() {
     let checks = same(&PROGRAMS.dynamic, "pairs", 1452);
     let names = ["rename 'dir' 'dir/sub/new'", "noreplace 'file' 'hard'"];
     assert_eq!(said(&checks, names), ["EINVAL; same", "EEXIST; same"]);
+}
+
+/// Only what is opened with `O_PATH` is another thing then.
+#[test]
+fn where_something_is_hidden_calls_answer_as_without_the_jail() {
+    // As the checks print flags: `O_PATH` is the only one of eight digits.
+    let is_place = |name: &str, result: &str| {
+        let flags = result.split("flags ").nth(1).and_then(|rest| rest.split(' ').next());
+        name.contains("O_PATH") || flags.is_some_and(|flags| flags.len() == 8)
+    };
+    for (section, most) in [("opens", 2000), ("names", 3650), ("pairs", 1452), ("memory", 460)] {
+        let unit = Unit::new();
+        let mut bare = checks(&output_in_time(unit.bare(&PROGRAMS.dynamic).arg(section)));
+        let mut hiding = checks(&output_in_time(unit.hiding(&PROGRAMS.dynamic).arg(section)));
+        let places: Vec<String> = bare
+            .extract_if(.., |name, result| is_place(name, result))
+            .map(|(name, _)| name)
+            .collect();
+        hiding.retain(|name, _| !places.contains(name));
+        let record = fs::read_to_string(unit.project.root.join("jail/brig.json")).unwrap();
+        assert!(record.contains("hides.toml"), "the policy is in force");
+        assert!(bare.len() >= most, "{} checks of `{section}`", bare.len());
+        assert_same(&bare, &hiding);
+    }
 }
 
 #[test]

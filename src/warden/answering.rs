@@ -29,6 +29,7 @@ use super::observe::{Observer, Shared, locked, outcome};
 use super::place::Place;
 use super::processes::Execution;
 use super::procfs::Procfs;
+use super::seen::Seen;
 use super::under_way::{Change, UnderWay};
 use super::waiting::{Waiting, Waits};
 use super::{found, look, metadata, names, open, real_path};
@@ -184,7 +185,7 @@ impl<'a, 'g> Thread<'a, 'g> {
     fn notified(&self, call: &Notification) -> Option<Box<Waiting>> {
         // The kernel asks about these for a policy that hides something, and they are most of all calls.
         if !self.procfs.hidden.is_empty() && look::names_nothing(call) {
-            self.give(call, Answer::Continue).ok();
+            self.give(call, Seen::of_open_file(call, &self.procfs).answer).ok();
             return None;
         }
         let (process, is_first) = self.observer().meet(call, &self.procfs);
@@ -258,22 +259,18 @@ impl<'a, 'g> Thread<'a, 'g> {
             self.procfs.directories.moves(call.pid);
         }
         if let Some(request) = look::Request::of(call.number) {
-            let (path, found) = match request.look(call, &self.procfs) {
-                Ok(looked) => looked,
-                // Nobody can say whether it would see what is hidden.
-                Err(errno @ (Errno::EPERM | Errno::EACCES))
-                    if self.all.grants.hides_something() =>
-                {
-                    return Some(Answer::Fail(errno));
-                }
-                Err(_) => return Some(Answer::Continue),
+            let (path, answer) = if self.procfs.hidden.is_empty() {
+                (request.look(call, &self.procfs).ok(), Answer::Continue)
+            } else {
+                let Seen { path, answer } = Seen::by(call, request, &self.procfs);
+                (path, answer)
             };
-            let mut observer = self.observer();
-            let outcome = observer.judged(request.kind, &path, found.err());
-            observer.add(request.kind, &path, outcome, process);
-            // What is hidden the kernel would find.
-            let is_hidden = found.is_err() && self.procfs.hidden.hides(&path);
-            return Some(if is_hidden { Answer::Fail(Errno::ENOENT) } else { Answer::Continue });
+            if let Some((path, found)) = path {
+                let mut observer = self.observer();
+                let outcome = observer.judged(request.kind, &path, found.err());
+                observer.add(request.kind, &path, outcome, process);
+            }
+            return Some(answer);
         }
         if let Some(request) = names::Request::of(call.number) {
             let _change = self.begin(call)?;

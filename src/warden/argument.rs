@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use nix::errno::Errno;
 
-use crate::sys;
+use crate::sys::{self, Notification};
 
 /// The longest path the kernel takes, its NUL included (limits.h, `PATH_MAX`).
 const PATH_MAX: usize = 4096;
@@ -27,6 +27,20 @@ pub enum Link {
     Keep,
     /// What the flags in this argument say.
     Flags(usize),
+}
+
+impl Link {
+    /// Whether a call follows a link at its path's end.
+    #[must_use]
+    pub fn is_followed(self, call: &Notification) -> bool {
+        match self {
+            Self::Follow => true,
+            Self::Keep => false,
+            Self::Flags(index) => {
+                descriptor(call.arguments[index]) & libc::AT_SYMLINK_NOFOLLOW == 0
+            }
+        }
+    }
 }
 
 /// A descriptor as an argument: an `int`, whatever stands in the upper half.

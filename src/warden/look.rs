@@ -1,7 +1,8 @@
 //! Calls that look at a path without opening it.
 //!
 //! The kernel carries them out for the caller. What the warden notes is what it finds at that path
-//! itself: they give no content away, and are too many to be performed.
+//! itself: they give no content away, and are too many to be performed. Only where something is hidden
+//! the warden looks in the caller's stead ([`super::seen`]).
 
 use nix::errno::Errno;
 
@@ -17,8 +18,10 @@ pub type Looked = (Vec<u8>, Result<(), Errno>);
 /// A call that looks.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    at: PathAt,
-    link: Link,
+    /// Where it looks.
+    pub at: PathAt,
+    /// What a link there means.
+    pub link: Link,
     /// What kind of access it is.
     pub kind: Kind,
 }
@@ -58,22 +61,14 @@ impl Request {
     /// The path, and what is found there.
     ///
     /// # Errors
-    /// `EPERM` or `EACCES` where the caller's memory and directories cannot be read, as of a program that
-    /// nobody may read: what it looks at could be hidden. Others where it names no path.
+    /// Where it names no path, or that cannot be read.
     pub fn look(self, call: &Notification, procfs: &Procfs) -> Result<Looked, Errno> {
         let place = Place::of(call, self.at, procfs)?;
-        let follow = match self.link {
-            Link::Follow => true,
-            Link::Keep => false,
-            Link::Flags(index) => {
-                argument::descriptor(call.arguments[index]) & libc::AT_SYMLINK_NOFOLLOW == 0
-            }
+        let found = if self.kind == Kind::ReadLink {
+            place.read_link()
+        } else {
+            place.look(self.link.is_followed(call))
         };
-        if let Some(path) = place.hidden(procfs, follow) {
-            return Ok((path, Err(Errno::ENOENT)));
-        }
-        let found =
-            if self.kind == Kind::ReadLink { place.read_link() } else { place.look(follow) };
         Ok((place.name(procfs), found))
     }
 }
@@ -93,6 +88,6 @@ pub fn names_nothing(call: &Notification) -> bool {
 }
 
 // Calls that libc does not number yet.
-const GETXATTRAT: i64 = 464;
-const LISTXATTRAT: i64 = 465;
-const FILE_GETATTR: i64 = 468;
+pub(super) const GETXATTRAT: i64 = 464;
+pub(super) const LISTXATTRAT: i64 = 465;
+pub(super) const FILE_GETATTR: i64 = 468;

@@ -4,7 +4,7 @@
 //! whatever happens to the path in between.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -213,10 +213,20 @@ impl Request {
 
     /// With `O_PATH` nothing is opened but the name; the kernel does it, as such a descriptor cannot
     /// be handed over. What is done with it later goes through the warden again.
+    ///
+    /// Where something is hidden the kernel must not: it would look at the path once more, which may be
+    /// what is hidden by then. So the caller gets a descriptor to read from, or none. With `O_DIRECTORY` it
+    /// gets what it wants: of a directory there is little to see.
     fn look(&self, procfs: &Procfs, place: &Place) -> Opened {
         let flags = self.flags | found::flags(libc::O_CLOEXEC);
         let found = place.open_resolved(procfs, flags, self.mode, self.resolve);
         let (path, answer) = match found {
+            Ok(found) if !procfs.hidden.is_empty() && !self.has(libc::O_DIRECTORY) => {
+                let close_on_exec = self.has(libc::O_CLOEXEC);
+                let answer =
+                    readable(&found.file).map(|file| Answer::Descriptor(file, close_on_exec));
+                (found.path, answer.unwrap_or_else(Answer::Fail))
+            }
             Ok(found) => (found.path, Answer::Continue),
             Err(errno) => (place.name(procfs), Answer::Fail(errno)),
         };
@@ -304,6 +314,18 @@ fn has_room(pid: u32, procfs: &Procfs) -> bool {
     let Ok(all) = fs::read_dir(format!("/proc/{pid}/fd")) else { return true };
     let below = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
     (below.filter(|number| *number < limit).count() as u64) < limit
+}
+
+/// A file or a directory, to be read. To open anything else may do more than that.
+fn readable(file: &OwnedFd) -> Result<OwnedFd, Errno> {
+    match kind(file) {
+        Some(SFlag::S_IFREG | SFlag::S_IFDIR) => {
+            let flags = found::flags(libc::O_RDONLY | libc::O_CLOEXEC);
+            sys::open(libc::AT_FDCWD, &found::own_name(file.as_raw_fd()), flags, 0, 0)
+        }
+        Some(SFlag::S_IFLNK) => Err(Errno::ELOOP),
+        _ => Err(Errno::EACCES),
+    }
 }
 
 /// The file type within the mode of an open file (inode(7)).
