@@ -6,6 +6,7 @@
 pub mod enter;
 pub mod filter;
 pub mod landlock;
+mod numbers;
 pub mod plan;
 pub mod rule;
 pub mod syscalls;

@@ -28,6 +28,7 @@ pub mod look;
 pub mod metadata;
 pub mod names;
 pub mod network;
+pub mod numbers;
 pub mod observe;
 pub mod open;
 pub mod place;

@@ -6,14 +6,15 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::{Project, clean_command, fail, shown, stderr, stdout, succeed};
 
 /// Looks at what lies outside in every way, and says by which error each failed.
-const SCRIPT: &str = r#"
+const SCRIPT: &str = r##"
 use std::{env, ffi::CString, fs, io, path::Path, process::Command};
 unsafe extern "C" {
     fn syscall(number: i64, ...) -> i64;
@@ -46,6 +47,20 @@ fn main() {
     say("readlink", errno(fs::read_link(at("link"))));
     say("canonicalize", errno(fs::canonicalize(at("file"))));
     say("execute", errno(Command::new(at("program")).status()));
+    // A name without blanks leads there.
+    let (path, link, interpreted) = ("/proc/self/cwd/o", format!("{out}/o"), format!("{out}/interpreted"));
+    let mut program = fs::read("/bin/true").unwrap();
+    let loader = program.windows(4).position(|bytes| bytes == b"/lib").unwrap();
+    program[loader..loader + path.len() + 1].copy_from_slice(&c(path).into_bytes_with_nul());
+    for name in ["file", "program", "absent"] {
+        std::os::unix::fs::symlink(at(name), &link).unwrap();
+        for (what, content) in [("interpreted", format!("#! {path} x\n").into_bytes()), ("loaded", program.clone())] {
+            fs::write(&interpreted, content).unwrap();
+            fs::set_permissions(&interpreted, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            say(&format!("{what} by {name}"), errno(Command::new(&interpreted).current_dir(&out).status()));
+        }
+        fs::remove_file(&link).unwrap();
+    }
     say("create", errno(fs::write(at("new"), "")));
     say("write", errno(fs::OpenOptions::new().write(true).open(at("file"))));
     say("mkdir", errno(fs::create_dir(at("directory"))));
@@ -101,7 +116,7 @@ fn main() {
         fs::remove_file(Path::new(&out).join(link)).unwrap();
     }
 }
-"#;
+"##;
 
 const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
@@ -217,7 +232,7 @@ fn what_is_hidden_does_not_exist() {
     assert_eq!(world.outcomes("program"), [("execute".to_owned(), "denied".to_owned())]);
     assert_eq!(world.outcomes("new"), [("create".to_owned(), "denied".to_owned())]);
     let absent = world.outcomes("absent");
-    assert!(absent.len() == 2 && absent.iter().all(|(_, outcome)| outcome == "not-found"));
+    assert!(absent.len() == 3 && absent.iter().all(|(_, outcome)| outcome == "not-found"));
     let text = stdout(&succeed(&mut world.brig(&["show", "looks"])));
     assert!(text.contains("Looked for and hidden from it ("), "{text}");
 
@@ -335,7 +350,7 @@ fn nobody_looks_past_the_warden() {
             let status = Command::new("./glancing").args([way("a"), way("b"), fs::read_to_string("rounds").unwrap()]).status();
             assert!(status.unwrap().success());
         }"#;
-    let project = Project::with_script("glances", script);
+    let project = Project::with_script("looks", script);
     let outside = project.root.with_file_name("outside");
     for (directory, mode) in [("a", 0o644), ("b", 0o755)] {
         let directory = outside.join(directory);
@@ -345,16 +360,8 @@ fn nobody_looks_past_the_warden() {
         symlink(directory.file_name().unwrap(), directory.join("link")).unwrap();
     }
     project.write("outside", outside.to_str().unwrap());
-    let source = project.write("glancing.c", include_str!("data/glancing.c"));
-    let mut compiler = clean_command("cc");
-    succeed(
-        compiler.args(["-O1", "-pthread", "-o"]).arg(project.root.join("glancing")).arg(source),
-    );
-    let seen = |output: &Output| -> Vec<u64> {
-        let text = stderr(output);
-        let said = text.lines().filter_map(|line| line.strip_prefix("warning: glances@1.2.3: "));
-        said.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect()
-    };
+    compiled(&project, "glancing", include_str!("data/glancing.c"));
+    let seen = |output: &Output| said(output).concat();
     project.write("rounds", "500");
     let bare = succeed(&mut project.cargo(&["build"]));
     let count = seen(&bare).len();
@@ -364,5 +371,64 @@ fn nobody_looks_past_the_warden() {
     let rules = "files.read = [\"OUTSIDE/a\"]\nfiles.hide = [\"OUTSIDE\"]\n";
     project.write("brig.toml", &rules.replace("OUTSIDE", outside.to_str().unwrap()));
     let jailed = succeed(&mut project.brig(&["build"]));
-    assert_eq!(seen(&jailed), vec![0; count], "{}", shown(&jailed));
+    assert_eq!(seen(&jailed), vec![0_i64; count], "{}", shown(&jailed));
+}
+
+/// The project's script runs this program in C, with these arguments from files.
+fn compiled(project: &Project, name: &str, source: &str) {
+    let source = project.write(&format!("{name}.c"), source);
+    let mut compiler = clean_command("cc");
+    succeed(compiler.args(["-O1", "-pthread", "-o"]).arg(project.root.join(name)).arg(source));
+}
+
+/// What the program of a script said, in order: numbers behind each colon.
+fn said(output: &Output) -> Vec<Vec<i64>> {
+    let text = stderr(output);
+    let lines = text.lines().filter_map(|line| line.strip_prefix("warning: looks@1.2.3: "));
+    let numbers = lines.map(|line| {
+        let (_, numbers) = line.split_once(": ").unwrap();
+        numbers.split(' ').map(|number| number.parse().unwrap()).collect()
+    });
+    numbers.collect()
+}
+
+/// A process that is not the script's is as one that does not exist, whoever asks by its number.
+#[test]
+fn other_processes_have_no_numbers() {
+    let script = r#"
+        use std::{fs, process::Command};
+        fn main() {
+            let arguments = fs::read_to_string("processes").unwrap();
+            let status = Command::new("./numbers").args(arguments.split(' ')).status();
+            assert!(status.unwrap().success());
+        }"#;
+    let project = Project::with_script("looks", script);
+    compiled(&project, "numbers", include_str!("data/numbers.c"));
+    let is_there = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
+    let most: u32 = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap().trim().parse().unwrap();
+    let missing = (1..most).rev().find(|pid| !is_there(pid)).unwrap();
+    // In a group of its own, which another process of the session can enter.
+    let mut foreign = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+    project.write("processes", &format!("{} {missing}", foreign.id()));
+    let bare = said(&succeed(&mut project.cargo(&["build"])));
+    fs::remove_dir_all(project.root.join("target")).unwrap();
+    project.write("brig.toml", "files.hide = [\"{other-processes}\"]\n");
+    let output = succeed(&mut project.brig(&["build"]));
+    foreign.kill().unwrap();
+    foreign.wait().unwrap();
+    let jailed = said(&output);
+    assert_eq!((bare.len(), jailed.len()), (31, 31), "{}", shown(&output));
+    for (way, (bare, jailed)) in bare.iter().zip(&jailed).enumerate() {
+        match way {
+            0..=26 => {
+                // Calls by which nobody learns anything are no attack.
+                assert_ne!(bare[0], bare[1], "{way} tells nothing without the jail");
+                assert_eq!(jailed[0], jailed[1], "{way}: {jailed:?}");
+                let is_refused = [7, 18, 22, 23, 24].contains(&way);
+                assert!(jailed[2] == bare[2] || is_refused, "{way}: {bare:?} {jailed:?}");
+            }
+            27 => assert_eq!((&bare[..], &jailed[..]), (&[0, 0, 0][..], &[0, 0, 0][..])),
+            _ => assert_ne!(jailed[0], 0, "{way}"),
+        }
+    }
 }

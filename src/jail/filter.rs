@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use libc::sock_filter;
 
+use super::numbers;
 use super::rule::{
     ALLOW, Action, Case, Comparison, NEWFSTATAT, NOTIFY, Rule, SEALED_SENDMSG, STATX, UNHEARD,
 };
@@ -52,11 +53,23 @@ const SENDMSG_NUMBER: u32 = 46;
 #[cfg(target_arch = "aarch64")]
 const SENDMSG_NUMBER: u32 = 211;
 
+/// What is not to exist for a script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hides {
+    /// Everything that is there exists.
+    #[default]
+    Nothing,
+    /// Some paths do not.
+    Paths,
+    /// Nor do processes that are not the script's, by path or number.
+    Processes,
+}
+
 /// What a policy asks of the filter besides the table.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asks {
-    /// Something is not to exist for the script.
-    pub hides: bool,
+    /// What is not to exist for the script.
+    pub hides: Hides,
     /// It is given sockets over IP.
     pub network: bool,
     /// It is given sockets by which it could listen.
@@ -66,9 +79,11 @@ pub struct Asks {
 impl Asks {
     /// The rule of a call.
     fn rule(self, call: &SystemCall) -> Rule {
-        match call.rule {
+        let of_a_process =
+            if self.hides == Hides::Processes { numbers::rule(call.name) } else { None };
+        match of_a_process.unwrap_or(call.rule) {
             // A path beside `AT_EMPTY_PATH` counts: what it finds would not be hidden.
-            NEWFSTATAT | STATX if self.hides => NOTIFY,
+            NEWFSTATAT | STATX if self.hides >= Hides::Paths => NOTIFY,
             // A socket that has no address is given one: listen(2), and `SO_PASSCRED` in unix(7).
             _ if self.sockets && call.name == "listen" => UNHEARD,
             rule => rule,

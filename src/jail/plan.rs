@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::filter::Hides;
 use super::{filter, landlock};
 use crate::policy::Grants;
 
@@ -39,7 +40,11 @@ impl Plan {
     /// See [`landlock::Error`].
     pub fn new(grants: &Grants) -> Result<Self, landlock::Error> {
         let asks = filter::Asks {
-            hides: grants.hides_something(),
+            hides: match (grants.hides_something(), grants.hides_processes()) {
+                (_, true) => Hides::Processes,
+                (true, false) => Hides::Paths,
+                (false, false) => Hides::Nothing,
+            },
             network: !grants.connect.is_empty() && !grants.is_permissive(),
             sockets: grants.gives_sockets() && !grants.is_permissive(),
         };

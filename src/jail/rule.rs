@@ -262,17 +262,17 @@ pub(super) const SETPRIORITY: Rule =
 pub(super) const IOPRIO_SET: Rule =
     Rule::ByArguments(&[case(&[int(0, 1), int(1, 0)], Action::Allow)], Action::Deny(libc::EPERM));
 
-const fn case(when: &'static [Comparison], action: Action) -> Case {
+pub(super) const fn case(when: &'static [Comparison], action: Action) -> Case {
     Case { when, action }
 }
 
 /// An `int` argument equals a value: the kernel drops the upper half of the register.
-const fn int(argument: u8, value: c_int) -> Comparison {
+pub(super) const fn int(argument: u8, value: c_int) -> Comparison {
     bits(argument, u32::MAX, value.cast_unsigned())
 }
 
 /// Some bits of an `int` argument equal a value.
-const fn bits(argument: u8, mask: u32, value: u32) -> Comparison {
+pub(super) const fn bits(argument: u8, mask: u32, value: u32) -> Comparison {
     assert!(argument < 6, "a system call has six arguments");
     assert!(value & !mask == 0, "a bit that does not count is never set");
     Comparison { argument, mask: mask as u64, value: value as u64 }

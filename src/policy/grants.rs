@@ -92,6 +92,12 @@ impl Grants {
         !self.is_permissive() && (self.hidden.other_processes || !self.hidden.paths.is_empty())
     }
 
+    /// Whether processes that are not the script's do not exist for it.
+    #[must_use]
+    pub fn hides_processes(&self) -> bool {
+        self.hides_something() && self.hidden.other_processes
+    }
+
     /// Whether a path that is absolute and free of symbolic links does not exist for the script. What is
     /// granted does, and the directories on the way to it. Processes are for the warden to judge.
     #[must_use]

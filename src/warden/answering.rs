@@ -21,6 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 
 use super::argument::PathAt;
+use super::found::Found;
 use super::here::Here;
 use super::metadata::Unopened;
 use super::names::Use;
@@ -32,7 +33,7 @@ use super::procfs::Procfs;
 use super::seen::Seen;
 use super::under_way::{Change, UnderWay};
 use super::waiting::{Waiting, Waits};
-use super::{found, look, metadata, names, open, real_path};
+use super::{found, look, metadata, names, numbers, open, real_path, scripts};
 use crate::access::{Kind, Outcome};
 use crate::policy::{Grants, Right};
 use crate::preload::protocol;
@@ -299,7 +300,7 @@ impl<'a, 'g> Thread<'a, 'g> {
                 self.observer().exits(call, process);
                 Answer::Continue
             }
-            _ => Answer::Continue,
+            _ => numbers::answer(call).unwrap_or(Answer::Continue),
         })
     }
 
@@ -344,6 +345,11 @@ impl<'a, 'g> Thread<'a, 'g> {
         result
     }
 
+    fn hidden_interpreter(&self, call: &Notification, program: &Found) -> Option<Vec<u8>> {
+        let is_possible = !self.procfs.hidden.is_empty();
+        is_possible.then(|| scripts::hidden(&self.procfs, call.pid, &program.file)).flatten()
+    }
+
     /// Notes what is about to be executed. Which program it becomes is seen at its next call.
     ///
     /// What cannot be read here must not be executed: the kernel would read it a second time, when
@@ -361,6 +367,12 @@ impl<'a, 'g> Thread<'a, 'g> {
         let found = place.open(&self.procfs, flags, 0);
         let (path, errno) = match found {
             Ok(found) => {
+                if let Some(interpreter) = self.hidden_interpreter(call, &found) {
+                    let mut observer = self.observer();
+                    let outcome = observer.judged(Kind::Execute, &interpreter, Some(Errno::ENOENT));
+                    observer.add(Kind::Execute, &interpreter, outcome, process);
+                    return Answer::Fail(Errno::ENOENT);
+                }
                 let errno = found::may_execute(&found.file).err();
                 (found.path, errno)
             }

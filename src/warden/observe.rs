@@ -164,6 +164,9 @@ impl<'a> Observer<'a> {
         if errno == Some(Errno::ENOENT) && self.hidden.hides(path) {
             return Self::hidden_outcome(kind, path);
         }
+        if kind == Kind::List && errno == Some(Errno::EACCES) && self.hidden.hides_list(path) {
+            return Outcome::Hidden;
+        }
         let refusals = [Errno::EACCES, Errno::EPERM, Errno::EXDEV];
         // What a permissive policy lets pass is told of as if it had not.
         if errno.map_or(self.grants.is_permissive(), |errno| refusals.contains(&errno)) {

@@ -242,7 +242,10 @@ impl Request {
     ) -> Result<(Found, bool), Errno> {
         // Never wait for the other end of a fifo.
         let own = self.flags | found::flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
-        let open = |flags| place.open_resolved(procfs, flags, self.mode, self.resolve);
+        let open = |flags| {
+            let opened = place.open_resolved(procfs, flags, self.mode, self.resolve)?;
+            if procfs.hidden.hides_list(&opened.path) { Err(Errno::EACCES) } else { Ok(opened) }
+        };
         let creates = self.has(libc::O_CREAT);
         let opened = if creates || self.has(TMPFILE) {
             umask(umask_of(call.pid)?);

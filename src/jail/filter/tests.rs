@@ -7,7 +7,7 @@ use libc::{c_int, c_long, sock_filter};
 
 use super::super::rule::{Action, Comparison, HAND_OVER, Rule};
 use super::super::syscalls::{Architecture, TOPICS, find};
-use super::{Asks, Code, Program, compile, compile_for, data, load, ranges, seal};
+use super::{Asks, Code, Hides, Program, compile, compile_for, data, load, ranges, seal};
 
 const BOTH: [Architecture; 2] = [Architecture::X86_64, Architecture::Aarch64];
 const EPERM: Action = Action::Deny(libc::EPERM);
@@ -189,9 +189,13 @@ fn a_policy_asks_for_more_than_the_table() {
         interpret(program.instructions(), native, number, &six(arguments)).0
     };
     let empty_path = [0, 0, 0, libc::AT_EMPTY_PATH.unsigned_abs().into()];
-    let hides = Asks { hides: true, ..Asks::default() };
+    let hides = Asks { hides: Hides::Paths, ..Asks::default() };
     assert_eq!(answer(Asks::default(), libc::SYS_newfstatat, &empty_path), Action::Allow);
     assert_eq!(answer(hides, libc::SYS_newfstatat, &empty_path), Action::Notify);
+    assert_eq!(answer(hides, libc::SYS_kill, &[1]), Action::Allow);
+    let hides = Asks { hides: Hides::Processes, ..Asks::default() };
+    assert_eq!(answer(hides, libc::SYS_newfstatat, &empty_path), Action::Notify);
+    assert_eq!(answer(hides, libc::SYS_kill, &[1]), Action::Notify);
     let network = Asks { sockets: true, ..Asks::default() };
     assert_eq!(answer(Asks::default(), libc::SYS_listen, &[]), Action::Allow);
     assert_eq!(answer(network, libc::SYS_listen, &[]), Action::Deny(libc::EACCES));
