@@ -3,9 +3,10 @@
 //!
 //! The script is a real one: rustc compiles it, through the shim, in a workspace of Cargo's layout.
 //! The first thing its `main` does is to read the clock. It is run bare, as a launcher, and by
-//! `cargo brig exec`, in turn, so that whatever else the machine does meets all three.
+//! `cargo brig exec`, in turn, so that whatever else the machine does meets all three. It is run in a
+//! session, as by `cargo brig build`; with `alone` in none, as by `RUSTC_WRAPPER=cargo-brig cargo build`.
 //!
-//! `cargo bench --bench launch [-- ROUNDS]`; 200 rounds unless told otherwise.
+//! `cargo bench --bench launch [-- ROUNDS] [alone]`; 200 rounds unless told otherwise.
 
 use std::env;
 use std::error::Error;
@@ -16,6 +17,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use cargo_brig::session::Session;
+use cargo_brig::settings;
 use nix::time::ClockId;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_cargo-brig");
@@ -206,6 +209,15 @@ fn peak_memory(fixture: &Fixture) -> Result<Vec<u64>> {
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 fn main() -> Result<()> {
+    let is_alone = env::args().any(|argument| argument == "alone");
+    if !is_alone && env::var_os(settings::SESSION).is_none() {
+        // A launcher looks for the session in the environment that its parent was started with.
+        let session = Session::begin()?;
+        let mut own = Command::new(env::current_exe()?);
+        let status =
+            own.args(env::args_os().skip(1)).env(settings::SESSION, session.path()).status()?;
+        return if status.success() { Ok(()) } else { Err(status.to_string().into()) };
+    }
     // Cargo passes `--bench`; a number is for us.
     let rounds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
     let fixture = Fixture::new()?;

@@ -29,8 +29,7 @@ use crate::completeness;
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
 use crate::policy::Builtin;
-use crate::private_dir::{self, PrivateDir};
-use crate::session;
+use crate::session::{self, Session};
 use crate::settings;
 use crate::shim::linker;
 use crate::sys;
@@ -91,9 +90,6 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The session's directory.
-    #[error(transparent)]
-    PrivateDir(#[from] private_dir::Error),
     /// The session.
     #[error(transparent)]
     Session(#[from] session::Error),
@@ -149,7 +145,7 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
     if !command_line.may_build() {
         let directory = working_directory(&command_line);
         let config = Config::load(&directory, &command_line.values("--config"));
-        let session = PrivateDir::new("session")?;
+        let session = Session::begin()?;
         let cargo = cargo_in_force(&command_line, arguments, &config, policy, &session)?;
         return Ok(ending(wait(cargo)?.0));
     }
@@ -175,7 +171,7 @@ fn cargo_in_force(
     arguments: &[OsString],
     config: &Config,
     policy: Option<PathBuf>,
-    session: &PrivateDir,
+    session: &Session,
 ) -> Result<Command, Error> {
     let own = own_path()?;
     let wrapper = users_wrapper(config, &own)?;

@@ -3,6 +3,8 @@
 //!
 //! Used by the launcher and by `cargo brig exec`, which differ only in where they find the script.
 
+pub mod dirs;
+
 use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::ffi::{CString, OsStr, OsString};
@@ -28,18 +30,16 @@ use crate::policy::document::OnDenial;
 use crate::policy::instructions::{Decision, Judge};
 use crate::policy::link_search::{Places, Refusal, Searched};
 use crate::policy::placeholders::Placeholders;
-use crate::policy::resolve::{self, Private};
 use crate::policy::{Grants, Layers, Limit, Mode, Policy, Right, layers};
-use crate::preload::{self, Preload};
-use crate::private_dir::{self, PrivateDir};
 use crate::process::Exit;
 use crate::record::{self, Parts, Record};
 use crate::relay::{self, Relay, Relayed, Withheld};
-use crate::session::{self, Run};
+use crate::session::{self, Lent, Run};
 use crate::settings::{ParentEnvironment, Settings};
 use crate::supervise::{self, Outcome, Start};
 use crate::unit::{self, Unit};
 use crate::warden::Report;
+use dirs::Dirs;
 
 /// So many instructions that would have been withheld are told of.
 const TOLD: usize = 100;
@@ -57,18 +57,12 @@ pub enum Error {
     /// The policy.
     #[error(transparent)]
     Policy(#[from] layers::Error),
-    /// The policy's meaning for this unit.
-    #[error(transparent)]
-    Resolve(#[from] resolve::Error),
     /// The jail.
     #[error(transparent)]
     Jail(#[from] jail::landlock::Error),
-    /// The script's private directories.
+    /// The script's own directories, and what the policy means for it.
     #[error(transparent)]
-    PrivateDir(#[from] private_dir::Error),
-    /// The library that is preloaded.
-    #[error(transparent)]
-    Preload(#[from] preload::Error),
+    Dirs(#[from] dirs::Error),
     /// What is told to the front door.
     #[error(transparent)]
     Session(#[from] session::Error),
@@ -145,19 +139,6 @@ impl Request {
             private: None,
         }
     }
-
-    /// Makes the script's private directories.
-    fn private_dirs(
-        &self,
-        unit: &Unit,
-    ) -> Result<(PrivateDir, PrivateDir, Option<Preload>), Error> {
-        let Some(private) = &self.private else {
-            let preload = Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?;
-            return Ok((PrivateDir::new("tmp")?, PrivateDir::new("home")?, preload));
-        };
-        let [tmp, home] = ["tmp", "home"].map(|name| PrivateDir::at(&private.join(name)));
-        Ok((tmp?, home?, Preload::at(&private.join("asked"))?))
-    }
 }
 
 /// Runs a script and returns how the launcher has to end.
@@ -185,13 +166,13 @@ fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> 
     )?;
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
     let policy = Policy::of(&Layers::read(&settings.places)?, &unit.package, &unit.version);
-    let (tmp, home, preload) = request.private_dirs(&unit)?;
-    let library = preload.as_ref().map(Preload::directory);
-    let private = Private { tmp: tmp.path(), home: home.path(), library };
-    let grants = resolve::resolve(policy, &unit, private, settings.wrapper.as_deref())?;
+    let lent = settings.session.as_deref().map(Lent::by).unwrap_or_default();
+    let wrapper = settings.wrapper.as_deref();
+    let (dirs, grants) = Dirs::prepare(request.private.as_deref(), lent, &unit, &policy, wrapper)?;
     let plan = Plan::new(&grants)?;
     let enforced = plan.enforced();
-    let environment = preload.as_ref().map(|preload| preload.added_to(&grants.environment));
+    let preload = dirs.preload.as_ref();
+    let environment = preload.map(|preload| preload.added_to(&grants.environment));
     let start = start_of(&unit, environment.as_ref().unwrap_or(&grants.environment))?;
 
     let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
@@ -235,7 +216,7 @@ fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> 
         out_dirs: &out_dirs,
     });
     hold(held, &grants, &mut relayed, &unwithheld);
-    drop((tmp, home, preload));
+    drop(dirs);
 
     let exit = Exit::from(status);
     let (outputs, outputs_dropped) = output::all_in(&unit.out_dir);

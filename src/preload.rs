@@ -39,7 +39,7 @@ pub enum Error {
     },
 }
 
-/// The library in a private directory, which is removed when this is dropped.
+/// The library in a private directory, which is removed when this is dropped, unless it is lent.
 #[derive(Debug)]
 pub struct Preload {
     directory: PrivateDir,
@@ -66,6 +66,18 @@ impl Preload {
             return Ok(None);
         }
         Self::write(PrivateDir::at(path)?).map(Some)
+    }
+
+    /// In a directory that another process has written it into.
+    #[must_use]
+    pub fn lent(directory: PathBuf) -> Self {
+        Self { directory: PrivateDir::lent(directory) }
+    }
+
+    /// Whether it is another process's.
+    #[must_use]
+    pub fn is_lent(&self) -> bool {
+        self.directory.is_lent()
     }
 
     fn write(directory: PrivateDir) -> Result<Self, Error> {

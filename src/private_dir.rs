@@ -18,10 +18,11 @@ pub struct Error {
     source: io::Error,
 }
 
-/// A directory that is removed when this is dropped.
+/// A directory that is removed when this is dropped, unless it is somebody else's.
 #[derive(Debug)]
 pub struct PrivateDir {
     path: PathBuf,
+    is_lent: bool,
 }
 
 impl PrivateDir {
@@ -42,7 +43,7 @@ impl PrivateDir {
         let failed = |path: &Path, source| Error { path: path.to_owned(), source };
         let path = mkdtemp(&template).map_err(|errno| failed(&template, errno.into()))?;
         let path = fs::canonicalize(&path).map_err(|source| failed(&path, source))?;
-        Ok(Self { path })
+        Ok(Self { path, is_lent: false })
     }
 
     /// Makes this very directory, which only this user can enter.
@@ -53,7 +54,19 @@ impl PrivateDir {
         let failed = |source| Error { path: path.to_owned(), source };
         DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
         let path = fs::canonicalize(path).map_err(failed)?;
-        Ok(Self { path })
+        Ok(Self { path, is_lent: false })
+    }
+
+    /// A directory that another process has made, and removes.
+    #[must_use]
+    pub fn lent(path: PathBuf) -> Self {
+        Self { path, is_lent: true }
+    }
+
+    /// Whether it is another process's.
+    #[must_use]
+    pub fn is_lent(&self) -> bool {
+        self.is_lent
     }
 
     /// Where it is.
@@ -65,7 +78,7 @@ impl PrivateDir {
 
 impl Drop for PrivateDir {
     fn drop(&mut self) {
-        if fs::remove_dir_all(&self.path).is_ok() {
+        if self.is_lent || fs::remove_dir_all(&self.path).is_ok() {
             return;
         }
         // A script can have taken its own rights to a directory in its TMPDIR away.
@@ -106,5 +119,7 @@ mod tests {
         let dir = PrivateDir::at(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(PrivateDir::at(&path).is_err() && dir.path() == path);
+        drop(PrivateDir::lent(path.clone()));
+        assert!(path.exists());
     }
 }

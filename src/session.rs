@@ -2,21 +2,85 @@
 //! they ran.
 //!
 //! One file per run, or per script that could not be run, written by the launcher, read by the front
-//! door when Cargo has ended. A script cannot reach the directory. Without one (plain `RUSTC_WRAPPER=cargo-brig cargo build`) nothing is
-//! said, and only the records remain.
+//! door when Cargo has ended. A script cannot reach the directory. Without one (plain
+//! `RUSTC_WRAPPER=cargo-brig cargo build`) nothing is said, and only the records remain.
+//!
+//! The session also lends what can be the same for all scripts, because none may write there: the empty
+//! home directory and the library that is preloaded. To make and remove them for each takes longer than
+//! anything else that a launcher does.
 
-use std::fs;
-use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::policy::Mode;
+use crate::preload::{self, Preload};
+use crate::private_dir::{self, PrivateDir};
 
 /// The beginning of the name of a file that says that a script could not be run.
 const NOT_RUN: &str = "not-run-";
+
+/// The name of the link to the empty home directory.
+const HOME: &str = "home";
+/// The name of the link to the library's directory.
+const LIBRARY: &str = "library";
+
+/// A session, as long as it lasts.
+#[derive(Debug)]
+pub struct Session {
+    directory: PrivateDir,
+    _home: PrivateDir,
+    _preload: Option<Preload>,
+}
+
+impl Session {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// If its directories cannot be made.
+    pub fn begin() -> Result<Self, Error> {
+        let (directory, home) = (PrivateDir::new("session")?, PrivateDir::new("home")?);
+        let preload = Preload::new(&[&env::temp_dir(), Path::new("/tmp")])?;
+        let path = directory.path();
+        let lend = |name: &str, to: &Path| {
+            let failed = |source| Error::failed("write to", path, source);
+            symlink(to, path.join(name)).map_err(failed)
+        };
+        lend(HOME, home.path())?;
+        if let Some(preload) = &preload {
+            lend(LIBRARY, preload.directory())?;
+        }
+        Ok(Self { directory, _home: home, _preload: preload })
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// What a session lends.
+#[derive(Debug, Default)]
+pub struct Lent {
+    /// The empty home directory.
+    pub home: Option<PathBuf>,
+    /// The directory of the library that is preloaded.
+    pub library: Option<PathBuf>,
+}
+
+impl Lent {
+    /// By this session.
+    #[must_use]
+    pub fn by(session: &Path) -> Self {
+        let lent = |name| fs::read_link(session.join(name)).ok().filter(|path| path.is_dir());
+        Self { home: lent(HOME), library: lent(LIBRARY) }
+    }
+}
 
 /// One run of one script, as the summary needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,12 +105,30 @@ pub struct Run {
 
 /// A session that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what} the session directory `{}`", .path.display())]
-pub struct Error {
-    what: &'static str,
-    path: PathBuf,
-    #[source]
-    source: io::Error,
+pub enum Error {
+    /// Its directory, or the home directory.
+    #[error(transparent)]
+    PrivateDir(#[from] private_dir::Error),
+    /// The library.
+    #[error(transparent)]
+    Preload(#[from] preload::Error),
+    /// What is in it.
+    #[error("cannot {what} the session directory `{}`", .path.display())]
+    Content {
+        /// What was tried.
+        what: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    fn failed(what: &'static str, session: &Path, source: io::Error) -> Self {
+        Self::Content { what, path: session.to_owned(), source }
+    }
 }
 
 impl Run {
@@ -55,7 +137,7 @@ impl Run {
     /// # Errors
     /// If the directory cannot be written.
     pub fn save(&self, session: &Path) -> Result<(), Error> {
-        let failed = |source| Error { what: "write to", path: session.to_owned(), source };
+        let failed = |source| Error::failed("write to", session, source);
         let path = session.join(format!("run-{}.json", std::process::id()));
         let beside = path.with_extension("new");
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
@@ -67,7 +149,7 @@ impl Run {
     /// # Errors
     /// If the directory cannot be read or a file in it is damaged.
     pub fn load_all(session: &Path) -> Result<Vec<Self>, Error> {
-        let failed = |source| Error { what: "read", path: session.to_owned(), source };
+        let failed = |source| Error::failed("read", session, source);
         let mut runs = Vec::new();
         for entry in fs::read_dir(session).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -86,7 +168,7 @@ impl Run {
 /// # Errors
 /// If the directory cannot be written.
 pub fn note_not_run(session: &Path, launcher: &Path) -> Result<(), Error> {
-    let failed = |source| Error { what: "write to", path: session.to_owned(), source };
+    let failed = |source| Error::failed("write to", session, source);
     let path = session.join(format!("{NOT_RUN}{}", std::process::id()));
     fs::write(path, launcher.as_os_str().as_bytes()).map_err(failed)
 }
@@ -96,7 +178,7 @@ pub fn note_not_run(session: &Path, launcher: &Path) -> Result<(), Error> {
 /// # Errors
 /// If the directory or a file in it cannot be read.
 pub fn not_run(session: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error { what: "read", path: session.to_owned(), source };
+    let failed = |source| Error::failed("read", session, source);
     let mut launchers = Vec::new();
     for entry in fs::read_dir(session).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -114,7 +196,7 @@ mod tests {
 
     #[test]
     fn runs_are_read_back() {
-        let session = crate::private_dir::PrivateDir::new("test").unwrap();
+        let session = Session::begin().unwrap();
         let run = Run {
             package: "a v1.0.0".to_owned(),
             launcher: "/t/build-script-build".into(),
@@ -129,5 +211,12 @@ mod tests {
         note_not_run(session.path(), Path::new("/t/b")).unwrap();
         assert_eq!(Run::load_all(session.path()).unwrap()[0].package, "a v1.0.0");
         assert_eq!(not_run(session.path()).unwrap(), [PathBuf::from("/t/b")]);
+        let Lent { home, library } = Lent::by(session.path());
+        assert_eq!(fs::read_dir(home.as_ref().unwrap()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(library.unwrap()).unwrap().count(), 1);
+        let path = session.path().to_owned();
+        drop(session);
+        assert!(!path.exists() && !home.unwrap().exists());
+        assert!(Lent::by(&path).home.is_none());
     }
 }

@@ -16,7 +16,7 @@ use crate::completeness::{Completeness, Findings};
 use crate::config::{Config, LinksOverride};
 use crate::policies;
 use crate::policy::layers::Places;
-use crate::private_dir::PrivateDir;
+use crate::session::Session;
 use crate::session::{self, Run};
 use crate::settings;
 
@@ -93,7 +93,7 @@ impl Preparation {
     /// See [`Error`].
     pub fn build(&self, stdout: Stdio) -> Result<Build, Error> {
         let Self { command_line, arguments, config, roots, .. } = self;
-        let session = PrivateDir::new("session")?;
+        let session = Session::begin()?;
         let mut cargo =
             cargo_in_force(command_line, arguments, config, self.policy.clone(), &session)?;
         cargo.stdout(stdout);

@@ -1,0 +1,100 @@
+//! The directories that a run of a script has besides its package's and `OUT_DIR`.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::policy::resolve::{self, Private};
+use crate::policy::{Grants, Policy, Right};
+use crate::preload::{self, Preload};
+use crate::private_dir::{self, PrivateDir};
+use crate::session::Lent;
+use crate::unit::Unit;
+
+/// Directories that cannot be made, or a policy that cannot be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `TMPDIR` or `HOME`.
+    #[error(transparent)]
+    PrivateDir(#[from] private_dir::Error),
+    /// The library's.
+    #[error(transparent)]
+    Preload(#[from] preload::Error),
+    /// The policy's meaning for the unit.
+    #[error(transparent)]
+    Resolve(#[from] resolve::Error),
+}
+
+/// See the file's description.
+#[derive(Debug)]
+pub struct Dirs {
+    tmp: PrivateDir,
+    home: PrivateDir,
+    /// With the library that is preloaded.
+    pub preload: Option<Preload>,
+}
+
+impl Dirs {
+    /// Prepares them, and says what a policy means for a unit that has them: below `parent` if there is
+    /// one, where they have the same names each time; else with what is lent, as long as the unit may not
+    /// write there.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn prepare(
+        parent: Option<&Path>,
+        lent: Lent,
+        unit: &Unit,
+        policy: &Policy,
+        wrapper: Option<&OsStr>,
+    ) -> Result<(Self, Grants), Error> {
+        let dirs = match parent {
+            Some(parent) => Self::below(parent)?,
+            None => Self::with(lent, unit)?,
+        };
+        let grants = dirs.grants(policy, unit, wrapper)?;
+        if !dirs.are_at_risk(&grants) {
+            return Ok((dirs, grants));
+        }
+        let dirs = Self::with(Lent::default(), unit)?;
+        let grants = dirs.grants(policy, unit, wrapper)?;
+        Ok((dirs, grants))
+    }
+
+    fn with(lent: Lent, unit: &Unit) -> Result<Self, Error> {
+        let home = lent.home.map(PrivateDir::lent);
+        let preload = match lent.library {
+            Some(directory) => Some(Preload::lent(directory)),
+            None => Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?,
+        };
+        Ok(Self {
+            tmp: PrivateDir::new("tmp")?,
+            home: home.map_or_else(|| PrivateDir::new("home"), Ok)?,
+            preload,
+        })
+    }
+
+    fn below(parent: &Path) -> Result<Self, Error> {
+        let [tmp, home] = ["tmp", "home"].map(|name| PrivateDir::at(&parent.join(name)));
+        Ok(Self { tmp: tmp?, home: home?, preload: Preload::at(&parent.join("asked"))? })
+    }
+
+    fn grants(
+        &self,
+        policy: &Policy,
+        unit: &Unit,
+        wrapper: Option<&OsStr>,
+    ) -> Result<Grants, Error> {
+        let library = self.preload.as_ref().map(Preload::directory);
+        let private = Private { tmp: self.tmp.path(), home: self.home.path(), library };
+        Ok(resolve::resolve(policy.clone(), unit, private, wrapper)?)
+    }
+
+    /// Whether a script could write to what is lent to others too.
+    fn are_at_risk(&self, grants: &Grants) -> bool {
+        let library = self.preload.as_ref().filter(|preload| preload.is_lent());
+        let home = Some(&self.home).filter(|home| home.is_lent());
+        let lent = [home.map(PrivateDir::path), library.map(Preload::directory)];
+        lent.into_iter().flatten().any(|path| grants.covers(Right::Write, path))
+    }
+}
