@@ -260,16 +260,16 @@ impl<'a, 'g> Thread<'a, 'g> {
             self.procfs.directories.moves(call.pid);
         }
         if let Some(request) = look::Request::of(call.number) {
-            let (path, answer) = if self.procfs.hidden.is_empty() {
+            let (used, answer) = if self.procfs.hidden.is_empty() && !look::reads(call.number) {
                 (request.look(call, &self.procfs).ok(), Answer::Continue)
             } else {
-                let Seen { path, answer } = Seen::by(call, request, &self.procfs);
-                (path, answer)
+                let Seen { used, answer } = Seen::by(call, request, &self.procfs, self.all.grants);
+                (used, answer)
             };
-            if let Some((path, found)) = path {
+            if let Some((Use { kind, path }, found)) = used {
                 let mut observer = self.observer();
-                let outcome = observer.judged(request.kind, &path, found.err());
-                observer.add(request.kind, &path, outcome, process);
+                let outcome = observer.judged(kind, &path, found.err());
+                observer.add(kind, &path, outcome, process);
             }
             return Some(answer);
         }

@@ -1,19 +1,20 @@
 //! Calls that look at a path without opening it.
 //!
 //! The kernel carries them out for the caller. What the warden notes is what it finds at that path
-//! itself: they give no content away, and are too many to be performed. Only where something is hidden
-//! the warden looks in the caller's stead ([`super::seen`]).
+//! itself: they give no content away, and are too many to be performed. Only where something is hidden,
+//! and at what an extended attribute holds, the warden looks in the caller's stead ([`super::seen`]).
 
 use nix::errno::Errno;
 
 use super::argument::{self, Link, PathAt};
+use super::names::Use;
 use super::place::Place;
 use super::procfs::Procfs;
 use crate::access::Kind;
 use crate::sys::Notification;
 
-/// A path, and what came of looking there.
-pub type Looked = (Vec<u8>, Result<(), Errno>);
+/// A look at a path, and what came of it.
+pub type Looked = (Use, Result<(), Errno>);
 
 /// A call that looks.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,7 @@ impl Request {
         let first = PathAt(None, 0);
         let (at, link) = match number {
             libc::SYS_newfstatat => (at, Link::Flags(3)),
-            libc::SYS_statx | GETXATTRAT | LISTXATTRAT => (at, Link::Flags(2)),
+            libc::SYS_statx | LISTXATTRAT => (at, Link::Flags(2)),
             libc::SYS_faccessat => (at, Link::Follow),
             libc::SYS_faccessat2 => (at, Link::Flags(3)),
             FILE_GETATTR => (at, Link::Flags(4)),
@@ -69,8 +70,14 @@ impl Request {
         } else {
             place.look(self.link.is_followed(call))
         };
-        Ok((place.name(procfs), found))
+        Ok((Use { kind: self.kind, path: place.name(procfs) }, found))
     }
+}
+
+/// Whether a call tells what somebody has written, and not only that it is there.
+#[must_use]
+pub fn reads(number: i64) -> bool {
+    matches!(number, libc::SYS_getxattr | libc::SYS_lgetxattr)
 }
 
 /// Whether a call asks about an open file: with an empty path (openat(2), `AT_EMPTY_PATH`).
@@ -88,6 +95,5 @@ pub fn names_nothing(call: &Notification) -> bool {
 }
 
 // Calls that libc does not number yet.
-pub(super) const GETXATTRAT: i64 = 464;
 pub(super) const LISTXATTRAT: i64 = 465;
 pub(super) const FILE_GETATTR: i64 = 468;

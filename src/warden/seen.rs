@@ -1,20 +1,26 @@
-//! What a call sees that looks at a path, where something is hidden.
+//! What a call sees that looks at a path, where something is hidden, and what an extended attribute holds.
 //!
 //! What the kernel would look at itself could be another path by then: a second thread can write what is
 //! hidden in the place of what is not. So the warden opens the path once, without any access to what is in
-//! the file, and answers by what it has opened.
+//! the file, and answers by what it has opened. Landlock knows no attributes: those of users, which are
+//! anything (xattr(7), "Extended user attributes"), are for those who may read the file.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
 
 use super::argument;
 use super::found::{self, Found};
-use super::look::{FILE_GETATTR, GETXATTRAT, LISTXATTRAT, Request};
+use super::look::{FILE_GETATTR, LISTXATTRAT, Request};
+use super::names::Use;
 use super::place::Place;
 use super::procfs::{Procfs, process_of};
 use crate::access::Kind;
+use crate::policy::{Grants, Right};
 use crate::sys::inspect;
 use crate::sys::{self, Answer, Notification};
 
@@ -28,22 +34,22 @@ const VALUE_MAX: usize = 65536;
 /// See the file's description.
 #[derive(Debug)]
 pub struct Seen {
-    /// The path, and whether there is something; none of a call that names none.
-    pub path: Option<(Vec<u8>, Result<(), Errno>)>,
+    /// What was done with which path, and what came of it; none of a call that names none.
+    pub used: Option<(Use, Result<(), Errno>)>,
     /// How the call is answered.
     pub answer: Answer,
 }
 
 impl Seen {
     fn failed(errno: Errno) -> Self {
-        Self { path: None, answer: Answer::Fail(errno) }
+        Self { used: None, answer: Answer::Fail(errno) }
     }
 
     /// Looks for a call.
     #[must_use]
-    pub fn by(call: &Notification, request: Request, procfs: &Procfs) -> Self {
+    pub fn by(call: &Notification, request: Request, procfs: &Procfs, grants: &Grants) -> Self {
         // Their structures lie in memory, and callers do without on older kernels.
-        if matches!(call.number, GETXATTRAT | LISTXATTRAT | FILE_GETATTR) {
+        if matches!(call.number, LISTXATTRAT | FILE_GETATTR) {
             return Self::failed(Errno::ENOSYS);
         }
         if !is_valid(call) {
@@ -58,18 +64,24 @@ impl Seen {
         };
         let keep = if request.link.is_followed(call) { 0 } else { libc::O_NOFOLLOW };
         let flags = found::flags(libc::O_PATH | libc::O_CLOEXEC | keep);
+        let mut kind = request.kind;
         let (found, answer) = match place.open(procfs, flags, 0) {
             Ok(_) if call.number == libc::SYS_chdir => (Ok(()), Ok(Answer::Continue)),
             Ok(file) => {
-                let answer = told(call, &file);
-                // A file that is no link is no failure to look at it.
+                let answer = match call.number {
+                    libc::SYS_getxattr | libc::SYS_lgetxattr => {
+                        attribute(call, &file, grants, &mut kind)
+                    }
+                    _ => told(call, &file),
+                };
+                // That a file has no such attribute, for instance, is no failure to look at it.
                 let found = answer.as_ref().map(drop).map_err(|errno| *errno);
-                (if request.kind == Kind::ReadLink { found } else { Ok(()) }, answer)
+                (if kind == Kind::Stat { Ok(()) } else { found }, answer)
             }
             Err(errno) => (Err(errno), Err(errno)),
         };
-        let path = Some((place.name(procfs), found));
-        Self { path, answer: answer.unwrap_or_else(Answer::Fail) }
+        let used = Use { kind, path: place.name(procfs) };
+        Self { used: Some((used, found)), answer: answer.unwrap_or_else(Answer::Fail) }
     }
 
     /// Looks at the file that a call's first argument is, and no path.
@@ -85,7 +97,7 @@ impl Seen {
             Errno::EINVAL if is_link_wanted => Answer::Fail(Errno::ENOENT),
             errno => Answer::Fail(errno),
         });
-        Self { path: None, answer }
+        Self { used: None, answer }
     }
 }
 
@@ -149,15 +161,6 @@ fn told(call: &Notification, file: &Found) -> Result<Answer, Errno> {
         #[cfg(target_arch = "x86_64")]
         libc::SYS_readlink => read_link(call, file, 1),
         libc::SYS_readlinkat => read_link(call, file, 2),
-        libc::SYS_getxattr | libc::SYS_lgetxattr => {
-            let name =
-                argument::string(call.pid, call.arguments[1], NAME_MAX).map_err(|errno| {
-                    if errno == Errno::ENAMETOOLONG { Errno::ERANGE } else { errno }
-                })?;
-            let path = found::own_name(open.as_raw_fd());
-            let (value, length) = inspect::attribute(&path, Some(&name), size(call, 3))?;
-            counted(call, 2, &value, length)
-        }
         libc::SYS_listxattr | libc::SYS_llistxattr => {
             let path = found::own_name(open.as_raw_fd());
             let (names, length) = inspect::attribute(&path, None, size(call, 2))?;
@@ -165,6 +168,27 @@ fn told(call: &Notification, file: &Found) -> Result<Answer, Errno> {
         }
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// Tells what an attribute holds. `kind` becomes what that is, if the script may not read the file.
+fn attribute(
+    call: &Notification,
+    file: &Found,
+    grants: &Grants,
+    kind: &mut Kind,
+) -> Result<Answer, Errno> {
+    let name = argument::string(call.pid, call.arguments[1], NAME_MAX)
+        .map_err(|errno| if errno == Errno::ENAMETOOLONG { Errno::ERANGE } else { errno })?;
+    let path = Path::new(OsStr::from_bytes(&file.path));
+    if name.to_bytes().starts_with(b"user.") && !grants.covers(Right::Read, path) {
+        *kind = Kind::Read;
+        if !grants.is_permissive() {
+            return Err(Errno::EACCES);
+        }
+    }
+    let path = found::own_name(file.file.as_raw_fd());
+    let (value, length) = inspect::attribute(&path, Some(&name), size(call, 3))?;
+    counted(call, 2, &value, length)
 }
 
 /// Tells what a link holds.
