@@ -298,11 +298,16 @@ impl Unit {
 /// `CARGO_BIN_FILE_<DEP>…`, `CARGO_CDYLIB_DIR_<DEP>` and their like: artifact dependencies (The
 /// Cargo Book, "Unstable features").
 fn is_artifact_variable(name: &[u8]) -> bool {
-    ["BIN", "CDYLIB", "STATICLIB"].iter().any(|kind| {
-        ["DIR", "FILE"]
-            .iter()
-            .any(|what| name.starts_with(format!("CARGO_{kind}_{what}_").as_bytes()))
-    })
+    const KINDS: [&[u8]; 6] = [
+        b"BIN_DIR_",
+        b"BIN_FILE_",
+        b"CDYLIB_DIR_",
+        b"CDYLIB_FILE_",
+        b"STATICLIB_DIR_",
+        b"STATICLIB_FILE_",
+    ];
+    let rest = name.strip_prefix(b"CARGO_");
+    rest.is_some_and(|rest| KINDS.iter().any(|kind| rest.starts_with(kind)))
 }
 
 impl Jobserver {

@@ -70,9 +70,10 @@ impl Builtin {
     /// # Errors
     /// A mistake in the source of this program.
     pub fn documents(self) -> Result<Vec<Document>, Error> {
-        let mut documents = vec![Document::parse(self.file(), self.text())?];
+        // Each launch reads one of them, and to look for what is doubtful takes half of that.
+        let mut documents = vec![Document::undoubted(self.file(), self.text())?];
         while let Some(base) = documents.last().and_then(|document| document.extends) {
-            documents.push(Document::parse(base.file(), base.text())?);
+            documents.push(Document::undoubted(base.file(), base.text())?);
         }
         documents.reverse();
         Ok(documents)
@@ -100,9 +101,8 @@ mod tests {
     #[test]
     fn the_built_in_policies_are_policies() {
         for builtin in Builtin::ALL {
-            for document in builtin.documents().unwrap() {
-                assert!(document.warnings.0.is_empty(), "{}", document.warnings);
-            }
+            let document = Document::parse(builtin.file(), builtin.text()).unwrap();
+            assert!(document.warnings.0.is_empty(), "{}", document.warnings);
             let own = builtin.documents().unwrap().pop().unwrap();
             assert_eq!(own.name.as_deref(), Some(builtin.name()));
             assert_eq!(Builtin::of_name(builtin.name()), Some(builtin));

@@ -186,6 +186,18 @@ impl Document {
     /// # Errors
     /// [`Error::Invalid`] with all that is wrong.
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
+        Self::read_from(file, text, true)
+    }
+
+    /// Reads a document in which nothing looks wrong.
+    ///
+    /// # Errors
+    /// As of [`Document::parse`].
+    pub(super) fn undoubted(file: &str, text: &str) -> Result<Self, Error> {
+        Self::read_from(file, text, false)
+    }
+
+    fn read_from(file: &str, text: &str, is_doubted: bool) -> Result<Self, Error> {
         let mut reader = Reader::new(file, text);
         let (table, mistakes) = DeTable::parse_recoverable(text);
         for mistake in mistakes {
@@ -208,7 +220,9 @@ impl Document {
             warnings: Diagnostics::default(),
         };
         reader.document(table.get_ref(), &mut document);
-        reader.doubt(&document);
+        if is_doubted {
+            reader.doubt(&document);
+        }
         if reader.found.has_errors() {
             return Err(Error::Invalid(reader.found));
         }

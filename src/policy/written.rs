@@ -1,8 +1,8 @@
 //! Where scripts write, and so where a symbolic link is not the user's word: a rule that names a path
 //! there gives nothing that lies outside.
 
-use std::cell::OnceCell;
-use std::collections::VecDeque;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
@@ -27,6 +27,8 @@ pub(super) struct Written<'a> {
     build_dir: &'a BuildDir,
     /// What the rules name, without links. Looked for when the first link is met.
     roots: OnceCell<Vec<PathBuf>>,
+    /// Paths that are free of links: many are named by several rules.
+    plain: RefCell<HashSet<PathBuf>>,
 }
 
 impl<'a> Written<'a> {
@@ -37,7 +39,8 @@ impl<'a> Written<'a> {
         private: Private<'a>,
         build_dir: &'a BuildDir,
     ) -> Self {
-        Self { write, unit, private, build_dir, roots: OnceCell::new() }
+        let (roots, plain) = (OnceCell::new(), RefCell::default());
+        Self { write, unit, private, build_dir, roots, plain }
     }
 
     /// The path with every symbolic link followed. Few rules name any: the kernel says so in one call,
@@ -47,12 +50,18 @@ impl<'a> Written<'a> {
     /// `EXDEV` if a link leads out of where scripts write, and what the kernel says.
     pub(super) fn without_links(&self, path: &Path) -> io::Result<PathBuf> {
         let plain: PathBuf = path.components().collect();
+        if self.plain.borrow().contains(&plain) {
+            return Ok(plain);
+        }
         if !plain.components().any(|part| part == Component::ParentDir) {
             let how = OpenHow::new()
                 .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
                 .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
             match openat2(AT_FDCWD, &plain, how) {
-                Ok(_) => return Ok(plain),
+                Ok(_) => {
+                    self.plain.borrow_mut().insert(plain.clone());
+                    return Ok(plain);
+                }
                 Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => return Err(errno.into()),
                 Err(_) => {}
             }
