@@ -328,3 +328,56 @@ fn devices_and_planted_links_are_no_way_out() {
     assert!(text.contains(&sentence), "{text}");
     assert!(text.contains("tried to change the mode of `/dev/null`"), "{text}");
 }
+
+/// What a user puts into an attribute is content, which Landlock does not know.
+#[test]
+fn attributes_are_for_those_who_may_read_the_file() {
+    let script = r#"
+        unsafe extern "C" {
+            fn getxattr(path: *const i8, name: *const i8, value: *mut u8, size: usize) -> isize;
+        }
+        fn main() {
+            let path = std::fs::read_to_string("attributed").unwrap();
+            let path = std::ffi::CString::new(path).unwrap();
+            for name in [c"user.mine", c"user.none", c"security.none"] {
+                let mut value = [0; 16];
+                let length = unsafe { getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr(), 16) };
+                let errno = std::io::Error::last_os_error().raw_os_error();
+                let value = value[..usize::try_from(length).unwrap_or(0)].to_vec();
+                println!("cargo::warning={:?} {:?}", String::from_utf8(value), (length < 0).then_some(errno));
+            }
+        }"#;
+    let project = Project::with_script("reads_attributes", script);
+    let outside = project.root.with_file_name("outside");
+    fs::write(&outside, "").unwrap();
+    project.write("attributed", outside.to_str().unwrap());
+    let mut set = Command::new("python3");
+    succeed(
+        set.args(["-c", "import os, sys; os.setxattr(sys.argv[1], 'user.mine', b'secret')"])
+            .arg(&outside),
+    );
+    let said = |command: &mut Command| {
+        drop(fs::remove_dir_all(project.root.join("target")));
+        stderr(&succeed(command))
+    };
+    let (known, none) = ("Ok(\"secret\") None", "Ok(\"\") Some(Some(61))");
+    let bare = said(&mut project.cargo(&["build"]));
+    assert!(bare.contains(known) && bare.matches(none).count() == 2, "{bare}");
+
+    let jailed = said(&mut project.brig(&["build"]));
+    assert_eq!(jailed.matches("Ok(\"\") Some(Some(13))").count(), 2, "{jailed}");
+    assert_eq!(jailed.matches(none).count(), 1, "the system's attributes are metadata: {jailed}");
+    let sentence = format!("tried to read `{}` (2 times): no `files.read` rule", outside.display());
+    assert!(jailed.contains(&sentence), "{jailed}");
+
+    let rule = format!("files.read = [\"{}\"]\n", outside.display());
+    for policy in [rule.as_str(), "mode = \"permissive\"\n"] {
+        project.write("brig.toml", policy);
+        let given = said(&mut project.brig(&["build"]));
+        assert!(given.contains(known) && given.matches(none).count() == 2, "{policy} {given}");
+    }
+    let record = fs::read_to_string(&project.files_named("target", "brig.json")[0]).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let denied = &record["denials"][0];
+    assert_eq!((denied["kind"].as_str(), denied["count"].as_u64()), (Some("read"), Some(1)));
+}
