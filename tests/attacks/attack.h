@@ -24,6 +24,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One attack: its name, which is its package's, and what it does. It may end or replace the process. */
@@ -58,5 +59,5 @@ void loot_from(int file);
 void loot_file(const char *path);
 /* Does something in a thread until the process ends. */
 void meanwhile(void (*what)(unsigned long step));
-/* Whether that thread has not yet had its chances, after so many tries. */
-int racing(long tries);
+/* Whether that thread has not yet had its chances. Asked before each try. */
+int racing(void);

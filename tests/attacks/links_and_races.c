@@ -151,7 +151,7 @@ static void race_paths(const char *inside, const char *target) {
 
 static void race_open(void) {
     race_paths(out("mine"), outside("file"));
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         int file = open(path, O_WRONLY | O_CREAT, 0644);
         if (file >= 0)
             mark(file);
@@ -161,7 +161,7 @@ static void race_open(void) {
 
 static void race_unlink(void) {
     race_paths(out("mine"), outside("file"));
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         close(open(out("mine"), O_WRONLY | O_CREAT, 0644));
         unlink(path);
     }
@@ -169,7 +169,7 @@ static void race_unlink(void) {
 
 static void race_mkdir(void) {
     race_paths(out("made"), outside("new"));
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         mkdir(path, 0755);
         rmdir(out("made"));
     }
@@ -177,7 +177,7 @@ static void race_mkdir(void) {
 
 static void race_rename(void) {
     race_paths(out("renamed"), outside("file"));
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         plant(out("mine"));
         rename(out("mine"), path);
     }
@@ -186,7 +186,7 @@ static void race_rename(void) {
 static void race_link(void) {
     race_paths(out("linked"), outside("new"));
     plant(out("mine"));
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         link(out("mine"), path);
         unlink(out("linked"));
     }
@@ -194,7 +194,7 @@ static void race_link(void) {
 
 static void race_symlink(void) {
     race_paths(out("linked"), outside("new"));
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         symlink("/etc/passwd", path);
         unlink(out("linked"));
     }
@@ -202,7 +202,7 @@ static void race_symlink(void) {
 
 static void race_mknod(void) {
     race_paths(out("made"), outside("new"));
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         mkfifo(path, 0644);
         unlink(out("made"));
     }
@@ -211,21 +211,21 @@ static void race_mknod(void) {
 static void race_truncate(void) {
     race_paths(out("mine"), outside("file"));
     plant(out("mine"));
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         truncate(path, 1);
 }
 
 static void race_chmod(void) {
     race_paths(out("mine"), outside("file"));
     plant(out("mine"));
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         chmod(path, 0600);
 }
 
 static void race_chown(void) {
     race_paths(out("mine"), outside("file"));
     plant(out("mine"));
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         chown(path, getuid(), getgid());
 }
 
@@ -233,14 +233,14 @@ static void race_utimensat(void) {
     struct timespec times[2] = {{1, 0}, {1, 0}};
     race_paths(out("mine"), outside("file"));
     plant(out("mine"));
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         utimensat(AT_FDCWD, path, times, 0);
 }
 
 static void race_setxattr(void) {
     race_paths(out("mine"), outside("file"));
     plant(out("mine"));
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         setxattr(path, "user.owned", "x", 1, 0);
 }
 
@@ -271,7 +271,7 @@ static void flip_flags(unsigned long step) {
 /* The flags lie in memory too; what is opened may be read and not be written. */
 static void race_flags(void) {
     meanwhile(flip_flags);
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         int file = (int)syscall(SYS_openat2, AT_FDCWD, "src/lib.rs", &how, sizeof how);
         if (file >= 0 && write(file, "owned", 5) == 5)
             break;
@@ -290,7 +290,7 @@ static void flip_link(unsigned long step) {
 
 static void race_link_open(void) {
     meanwhile(flip_link);
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         int file = open(out("flipping"), O_WRONLY);
         if (file >= 0)
             mark(file);
@@ -300,20 +300,20 @@ static void race_link_open(void) {
 
 static void race_link_chmod(void) {
     meanwhile(flip_link);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         chmod(out("flipping"), 0600);
 }
 
 static void race_link_setxattr(void) {
     meanwhile(flip_link);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         setxattr(out("flipping"), "user.owned", "x", 1, 0);
 }
 
 static void race_link_utimensat(void) {
     struct timespec times[2] = {{1, 0}, {1, 0}};
     meanwhile(flip_link);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         utimensat(AT_FDCWD, out("flipping"), times, 0);
 }
 
@@ -328,7 +328,7 @@ static void race_directory(void) {
     mkdir(out("directory"), 0755);
     symlink(outside(""), out("outwards"));
     meanwhile(flip_directory);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         plant(out("directory/new"));
 }
 
@@ -336,7 +336,7 @@ static void race_directory_unlink(void) {
     mkdir(out("directory"), 0755);
     symlink(outside(""), out("outwards"));
     meanwhile(flip_directory);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         unlink(out("directory/file"));
 }
 
@@ -352,14 +352,14 @@ static void flip_descriptor(unsigned long step) {
 /* The number of a directory's descriptor stands for another one a moment later. */
 static void race_descriptor(void) {
     meanwhile(flip_descriptor);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         close(openat(99, "new", O_WRONLY | O_CREAT, 0644));
 }
 
 static void race_descriptor_chmod(void) {
     close(open(out("file"), O_WRONLY | O_CREAT, 0644));
     meanwhile(flip_descriptor);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         fchmodat(99, "file", 0600, 0);
 }
 
@@ -369,7 +369,7 @@ static void flip_working_directory(unsigned long step) {
 
 static void race_working_directory(void) {
     meanwhile(flip_working_directory);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         close(open("new", O_WRONLY | O_CREAT, 0644));
 }
 

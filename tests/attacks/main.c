@@ -107,13 +107,24 @@ void meanwhile(void (*what)(unsigned long step)) {
         sched_yield();
 }
 
-int racing(long tries) {
+/* A try counts if something has changed since the last one: where others run too, nothing does for long. */
+int racing(void) {
+    enum { TRIES = 250, SECONDS = 60 };
     static long last;
-    /* Where there is one processor, nothing changes until somebody else runs. */
-    if (tries % 16 == 15 && steps == last)
+    static int counted, wanted;
+    static time_t start;
+    if (start == 0) {
+        /* Without the jail, where it has to succeed, a try takes less. */
+        const char *more = getenv("KEPT_TRIES");
+        wanted = more ? atoi(more) : TRIES;
+        start = time(NULL);
+    }
+    if (steps == last)
         sched_yield();
+    else
+        counted++;
     last = steps;
-    return tries < 250 || (steps < 250 && tries < 5000);
+    return counted < wanted && time(NULL) - start < SECONDS;
 }
 
 static const struct attack *const GROUNDS[] = {

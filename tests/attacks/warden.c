@@ -82,7 +82,7 @@ static void memory_that_comes_and_goes(void) {
     flickering = pages(1);
     strcpy(flickering, outside("file"));
     meanwhile(flicker);
-    for (long tries = 0; racing(tries); tries++) {
+    while (racing()) {
         mark(open(flickering, O_WRONLY));
         chmod(flickering, 0600);
     }
@@ -238,7 +238,7 @@ static void message_that_changes(void) {
     if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends))
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends);
     meanwhile(flip_message);
-    for (long tries = 0; racing(tries); tries++)
+    while (racing())
         sendmsg(ends[0], header, 0);
 }
 

@@ -443,6 +443,9 @@ impl World {
             add(&["-p", package]);
         }
         let mut command = self.command(&words[0]);
+        if policy.is_none() {
+            command.env("KEPT_TRIES", "1500");
+        }
         let log = File::options().append(true).create(true).open(self.path("log")).unwrap();
         command.args(&words[1..]).stdout(log.try_clone().unwrap()).stderr(log);
         command
