@@ -179,6 +179,9 @@ fn attribute(
 ) -> Result<Answer, Errno> {
     let name = argument::string(call.pid, call.arguments[1], NAME_MAX)
         .map_err(|errno| if errno == Errno::ENAMETOOLONG { Errno::ERANGE } else { errno })?;
+    let path = found::own_name(file.file.as_raw_fd());
+    let (value, length) = inspect::attribute(&path, Some(&name), size(call, 3))?;
+    // That there is none may be known.
     let path = Path::new(OsStr::from_bytes(&file.path));
     if name.to_bytes().starts_with(b"user.") && !grants.covers(Right::Read, path) {
         *kind = Kind::Read;
@@ -186,8 +189,6 @@ fn attribute(
             return Err(Errno::EACCES);
         }
     }
-    let path = found::own_name(file.file.as_raw_fd());
-    let (value, length) = inspect::attribute(&path, Some(&name), size(call, 3))?;
     counted(call, 2, &value, length)
 }
 
