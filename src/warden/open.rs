@@ -223,8 +223,13 @@ impl Request {
         let (path, answer) = match found {
             Ok(found) if !procfs.hidden.is_empty() && !self.has(libc::O_DIRECTORY) => {
                 let close_on_exec = self.has(libc::O_CLOEXEC);
-                let answer =
-                    readable(&found.file).map(|file| Answer::Descriptor(file, close_on_exec));
+                // This one could be listed, what the caller wanted could not.
+                let readable = if procfs.hidden.hides_list(&found.path) {
+                    Err(Errno::EACCES)
+                } else {
+                    readable(&found.file)
+                };
+                let answer = readable.map(|file| Answer::Descriptor(file, close_on_exec));
                 (found.path, answer.unwrap_or_else(Answer::Fail))
             }
             Ok(found) => (found.path, Answer::Continue),
