@@ -19,6 +19,7 @@ use std::thread::{self, Builder, Scope};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::SFlag;
 
 use super::argument::PathAt;
 use super::found::Found;
@@ -334,7 +335,8 @@ impl<'a, 'g> Thread<'a, 'g> {
         // A pipe or a socket has no path, and is the script's own or was handed to it. A device that it
         // may write to is not its own.
         let path = Path::new(OsStr::from_bytes(&file.path));
-        let judged = if found::is_directory(&file.file)? { Some(path) } else { path.parent() };
+        let judged =
+            if found::kind(&file.file)? == SFlag::S_IFDIR { Some(path) } else { path.parent() };
         let has_no_path =
             [&b"pipe:["[..], b"socket:["].iter().any(|kind| file.path.starts_with(kind));
         let may =

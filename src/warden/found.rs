@@ -84,13 +84,28 @@ pub fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// Whether an open file is a directory.
+/// An open file's type (inode(7)).
 ///
 /// # Errors
 /// Those of fstat(2).
-pub fn is_directory(file: &OwnedFd) -> Result<bool, Errno> {
-    let kind = SFlag::from_bits_truncate(fstat(file)?.st_mode);
-    Ok(kind & SFlag::S_IFMT == SFlag::S_IFDIR)
+pub fn kind(file: &OwnedFd) -> Result<SFlag, Errno> {
+    Ok(SFlag::from_bits_truncate(fstat(file)?.st_mode) & SFlag::S_IFMT)
+}
+
+/// Opens a file or a directory for reading that was opened without access. To open anything else may do
+/// more than that.
+///
+/// # Errors
+/// Those of open(2), and `EACCES` of what is neither.
+pub fn reopened(file: &OwnedFd) -> Result<OwnedFd, Errno> {
+    match kind(file)? {
+        SFlag::S_IFREG | SFlag::S_IFDIR => {
+            let flags = flags(libc::O_RDONLY | libc::O_CLOEXEC);
+            sys::open(libc::AT_FDCWD, &own_name(file.as_raw_fd()), flags, 0, 0)
+        }
+        SFlag::S_IFLNK => Err(Errno::ELOOP),
+        _ => Err(Errno::EACCES),
+    }
 }
 
 /// Whether an open file may be executed, as far as its mode says.

@@ -31,7 +31,7 @@ impl<'g> Hidden<'g> {
 
     /// Whether processes that are not the script's do not exist for it.
     #[must_use]
-    pub fn has_processes(&self) -> bool {
+    pub fn hides_processes(&self) -> bool {
         self.grants.is_some_and(Grants::hides_processes)
     }
 
@@ -41,13 +41,13 @@ impl<'g> Hidden<'g> {
         let Some(grants) = self.grants else { return false };
         let is_foreign = || process_in(path).is_some_and(|process| !is_of_script(process));
         grants.hides(Path::new(OsStr::from_bytes(path)))
-            || (self.has_processes() && (lists_processes(path) || is_foreign()))
+            || (self.hides_processes() && (lists_processes(path) || is_foreign()))
     }
 
     /// Whether a directory is there, and what is in it is not to be seen: it lists all processes.
     #[must_use]
     pub fn hides_list(&self, path: &[u8]) -> bool {
-        self.has_processes() && path == b"/proc"
+        self.hides_processes() && path == b"/proc"
     }
 }
 

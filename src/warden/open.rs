@@ -4,12 +4,11 @@
 //! whatever happens to the path in between.
 
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::Resource;
-use nix::sys::stat::{SFlag, fstat, umask};
+use nix::sys::stat::{SFlag, umask};
 
 use super::argument::{self, PathAt};
 use super::found::{self, Found};
@@ -157,7 +156,7 @@ impl Request {
                 );
             }
         };
-        let kind = kind(&found.file);
+        let kind = found::kind(&found.file).ok();
         // A writer has been told so (`ENXIO`) if nobody reads.
         if kind == Some(SFlag::S_IFIFO) && self.waits() && !self.has(libc::O_WRONLY) {
             return self.wait(call, found);
@@ -198,7 +197,7 @@ impl Request {
         }
         let flags = found::flags(libc::O_PATH | libc::O_CLOEXEC);
         let found = place.open_resolved(procfs, flags, 0, self.resolve).ok()?;
-        (kind(&found.file) == Some(SFlag::S_IFIFO)).then_some(found)
+        (found::kind(&found.file) == Ok(SFlag::S_IFIFO)).then_some(found)
     }
 
     fn wait(&self, call: &Notification, Found { file, path }: Found) -> Opened {
@@ -227,7 +226,7 @@ impl Request {
                 let readable = if procfs.hidden.hides_list(&found.path) {
                     Err(Errno::EACCES)
                 } else {
-                    readable(&found.file)
+                    found::reopened(&found.file)
                 };
                 let answer = readable.map(|file| Answer::Descriptor(file, close_on_exec));
                 (found.path, answer.unwrap_or_else(Answer::Fail))
@@ -304,7 +303,7 @@ impl Request {
         };
         let exists = found.is_some();
         let is_directory =
-            found.as_ref().is_some_and(|found| kind(&found.file) == Some(SFlag::S_IFDIR));
+            found.as_ref().is_some_and(|found| found::kind(&found.file) == Ok(SFlag::S_IFDIR));
         let missing = || place.target(procfs).unwrap_or_else(|| place.name(procfs));
         let path = found.map_or_else(missing, |found| found.path);
         let created = self.has(libc::O_CREAT) && (!exists || self.has(libc::O_EXCL));
@@ -322,23 +321,6 @@ fn has_room(pid: u32, procfs: &Procfs) -> bool {
     let Ok(all) = fs::read_dir(format!("/proc/{pid}/fd")) else { return true };
     let below = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
     (below.filter(|number| *number < limit).count() as u64) < limit
-}
-
-/// A file or a directory, to be read. To open anything else may do more than that.
-fn readable(file: &OwnedFd) -> Result<OwnedFd, Errno> {
-    match kind(file) {
-        Some(SFlag::S_IFREG | SFlag::S_IFDIR) => {
-            let flags = found::flags(libc::O_RDONLY | libc::O_CLOEXEC);
-            sys::open(libc::AT_FDCWD, &found::own_name(file.as_raw_fd()), flags, 0, 0)
-        }
-        Some(SFlag::S_IFLNK) => Err(Errno::ELOOP),
-        _ => Err(Errno::EACCES),
-    }
-}
-
-/// The file type within the mode of an open file (inode(7)).
-fn kind(file: &OwnedFd) -> Option<SFlag> {
-    fstat(file).ok().map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT)
 }
 
 /// The structure that openat2(2) takes (`copy_struct_from_user`).

@@ -9,15 +9,14 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 
-use super::found::{self, Found};
+use super::found;
 use super::place::Place;
 use super::procfs::Procfs;
-use crate::sys;
 
 /// So much of a file's beginning the kernel looks at (`BINPRM_BUF_SIZE`).
 const LINE: usize = 256;
@@ -46,46 +45,35 @@ pub fn between(procfs: &Procfs, caller: u32, name: CString, program: &[u8]) -> V
 /// file.
 #[must_use]
 pub fn hidden(procfs: &Procfs, caller: u32, program: &OwnedFd) -> Option<Vec<u8>> {
-    let mut program = reopened(program).ok()?;
+    let mut program = found::reopened(program).ok()?;
     for _ in 0..=DEEPEST {
-        let place = Place::for_caller(caller, named_in(&mut program)?, procfs).ok()?;
+        let place = Place::for_caller(caller, named_in(program)?, procfs).ok()?;
         if let Some(path) = place.hidden(procfs, true) {
             return Some(path);
         }
-        program = File::from(place.open(procfs, to_read(), 0).ok()?.file);
+        program = found::reopened(&place.open(procfs, found::path_only(), 0).ok()?.file).ok()?;
     }
     None
 }
 
 /// The interpreter that a file names, as a script or as a program.
-fn named_in(file: &mut File) -> Option<CString> {
-    let line = beginning(file)?;
-    interpreter_in(&line).or_else(|| loader_in(file, &line))
-}
-
-fn to_read() -> u64 {
-    found::flags(libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC)
-}
-
-/// A file that was opened without access to what is in it, to be read.
-fn reopened(file: &OwnedFd) -> Result<File, Errno> {
-    let name = found::own_name(file.as_raw_fd());
-    sys::open(libc::AT_FDCWD, &name, to_read(), 0, 0).map(File::from)
+fn named_in(file: impl Into<File>) -> Option<CString> {
+    let file = file.into();
+    let line = beginning(&file)?;
+    interpreter_in(&line).or_else(|| loader_in(&file, &line))
 }
 
 /// A file's path, and the interpreter that it names.
 fn look(procfs: &Procfs, caller: u32, name: CString) -> Result<(Vec<u8>, Option<CString>), Errno> {
     let place = Place::for_caller(caller, name, procfs)?;
-    let Ok(Found { file, path }) = place.open(procfs, to_read(), 0) else {
-        // A program may be executable and not readable; it is no script then.
-        let found = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0)?;
-        return Ok((found.path, None));
-    };
-    Ok((path, beginning(&mut File::from(file)).and_then(|line| interpreter_in(&line))))
+    let found = place.open(procfs, found::path_only(), 0)?;
+    // A program may be executable and not readable; it is no script then.
+    let line = found::reopened(&found.file).ok().and_then(|file| beginning(&File::from(file)));
+    Ok((found.path, line.and_then(|line| interpreter_in(&line))))
 }
 
 /// What the kernel reads of a file to know what it is.
-fn beginning(file: &mut File) -> Option<Vec<u8>> {
+fn beginning(file: &File) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     file.take(LINE as u64).read_to_end(&mut line).ok().map(|_| line)
 }
@@ -144,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_program_names_its_loader() {
-        let loader = |path: &str| named_in(&mut File::open(path).unwrap());
+        let loader = |path: &str| named_in(File::open(path).unwrap());
         let name = loader("/bin/true").unwrap().into_string().unwrap();
         assert!(name.contains("ld-") && std::path::Path::new(&name).exists(), "{name}");
         // The loader itself has none; nor has what is cut off.

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::SFlag;
 
 use super::argument;
 use super::found::{self, Found};
@@ -146,14 +146,14 @@ fn told(call: &Notification, file: &Found) -> Result<Answer, Errno> {
     let number = |index: usize| argument::descriptor(call.arguments[index]);
     let open = file.file.as_fd();
     match call.number {
-        libc::SYS_newfstatat => structure(call, 2, &inspect::stat(open, number(3))?),
+        libc::SYS_newfstatat => written(call, 2, &inspect::stat(open, number(3))?),
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_stat | libc::SYS_lstat => structure(call, 1, &inspect::stat(open, 0)?),
+        libc::SYS_stat | libc::SYS_lstat => written(call, 1, &inspect::stat(open, 0)?),
         libc::SYS_statx => {
             let mask = number(3).cast_unsigned();
-            structure(call, 4, &inspect::statx(open, number(2), mask)?)
+            written(call, 4, &inspect::statx(open, number(2), mask)?)
         }
-        libc::SYS_statfs => structure(call, 1, &inspect::statfs(open)?),
+        libc::SYS_statfs => written(call, 1, &inspect::statfs(open)?),
         #[cfg(target_arch = "x86_64")]
         libc::SYS_access => inspect::access(open, number(1), 0).map(|()| Answer::Done),
         libc::SYS_faccessat => inspect::access(open, number(2), 0).map(|()| Answer::Done),
@@ -196,7 +196,7 @@ fn attribute(
 fn read_link(call: &Notification, link: &Found, to: usize) -> Result<Answer, Errno> {
     let room = argument::descriptor(call.arguments[to + 1]);
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
-    if SFlag::from_bits_truncate(fstat(&link.file)?.st_mode) & SFlag::S_IFMT != SFlag::S_IFLNK {
+    if found::kind(&link.file)? != SFlag::S_IFLNK {
         return Err(Errno::EINVAL);
     }
     let mut buffer = [0; LINK_MAX];
@@ -223,12 +223,12 @@ fn size(call: &Notification, index: usize) -> usize {
 }
 
 fn counted(call: &Notification, to: usize, bytes: &[u8], count: usize) -> Result<Answer, Errno> {
-    structure(call, to, bytes)?;
+    written(call, to, bytes)?;
     i32::try_from(count).map(Answer::Number).map_err(|_| Errno::E2BIG)
 }
 
 /// Writes to where an argument says.
-fn structure(call: &Notification, to: usize, bytes: &[u8]) -> Result<Answer, Errno> {
+fn written(call: &Notification, to: usize, bytes: &[u8]) -> Result<Answer, Errno> {
     if bytes.is_empty() {
         return Ok(Answer::Done);
     }

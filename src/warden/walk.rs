@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::SFlag;
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::found::{self, Found, c_string, errno, path_only, real_path};
@@ -145,7 +145,7 @@ impl Walk {
             Err(Errno::ENOENT) if is_last => return Ok(last),
             Err(errno) => return Err(errno),
         };
-        let kind = SFlag::from_bits_truncate(fstat(&child)?.st_mode) & SFlag::S_IFMT;
+        let kind = found::kind(&child)?;
         if kind != SFlag::S_IFLNK {
             if procfs.is_refused(&real_path(child.as_raw_fd())?) {
                 return Err(Errno::EACCES);
