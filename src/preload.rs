@@ -7,7 +7,7 @@
 pub mod protocol;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -68,10 +68,13 @@ impl Preload {
         Self::write(PrivateDir::at(path)?).map(Some)
     }
 
-    /// In a directory that another process has written it into.
+    /// In a directory that another process has written it into. None if that is not what is there now: who
+    /// may write to `/tmp` could have put a library of his own in its place.
     #[must_use]
-    pub fn lent(directory: PathBuf) -> Self {
-        Self { directory: PrivateDir::lent(directory) }
+    pub fn lent(directory: PathBuf) -> Option<Self> {
+        let preload = Self { directory: PrivateDir::lent(directory) };
+        let is_untouched = fs::read(preload.path()).is_ok_and(|bytes| bytes == LIBRARY);
+        is_untouched.then_some(preload)
     }
 
     /// Whether it is another process's.

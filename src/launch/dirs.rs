@@ -1,8 +1,8 @@
 //! The directories that a run of a script has besides its package's and `OUT_DIR`.
 
-use std::env;
 use std::ffi::OsStr;
 use std::path::Path;
+use std::{env, fs};
 
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Grants, Policy, Right};
@@ -62,9 +62,9 @@ impl Dirs {
     }
 
     fn with(lent: Lent, unit: &Unit) -> Result<Self, Error> {
-        let home = lent.home.map(PrivateDir::lent);
-        let preload = match lent.library {
-            Some(directory) => Some(Preload::lent(directory)),
+        let home = lent.home.filter(|home| is_empty(home)).map(PrivateDir::lent);
+        let preload = match lent.library.and_then(Preload::lent) {
+            Some(preload) => Some(preload),
             None => Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?,
         };
         Ok(Self {
@@ -97,4 +97,9 @@ impl Dirs {
         let lent = [home.map(PrivateDir::path), library.map(Preload::directory)];
         lent.into_iter().flatten().any(|path| grants.covers(Right::Write, path))
     }
+}
+
+/// Whether nothing is in a directory: a script that may write to `/tmp` can leave something there for others.
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
