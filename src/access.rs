@@ -73,6 +73,12 @@ impl Kind {
         matches!(self, Self::Create | Self::Remove | Self::Rename)
     }
 
+    /// Whether it is a change, or makes one possible.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        self == Self::Link || self.right() == Some(Right::Write)
+    }
+
     /// As in "tried to …".
     #[must_use]
     pub fn verb(self) -> &'static str {
@@ -188,8 +194,6 @@ impl Access {
     /// rule as it can be pasted, if there is one.
     #[must_use]
     pub fn denial(&self, policy: &str, allowing: Option<&str>) -> String {
-        let what = format!("tried to {} `{}`", self.kind.verb(), printable(&self.path));
-        let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
         let rule = match self.kind.right() {
             Some(right) => {
                 format!("no `{}` rule of the policy `{policy}` covers it", Grants::rule_key(right))
@@ -197,7 +201,15 @@ impl Access {
             None => format!("the policy `{policy}` hides it"),
         };
         let allowing = allowing.map_or_else(String::new, |rule| format!("; `{rule}` would"));
-        format!("{what}{times}: {rule}{allowing}")
+        format!("{}: {rule}{allowing}", self.attempt())
+    }
+
+    /// What was tried, as the beginning of a sentence.
+    #[must_use]
+    pub fn attempt(&self) -> String {
+        let what = format!("tried to {} `{}`", self.kind.verb(), printable(&self.path));
+        let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
+        what + &times
     }
 }
 

@@ -150,10 +150,11 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
         return Ok(ending(wait(cargo)?.0));
     }
     let build = Preparation::new(command_line, arguments, policy)?.build(Stdio::inherit())?;
-    let Build { status, findings, runs, not_run, overridden, style, .. } = build;
+    let Build { status, findings, runs, not_run, left_out, overridden, style, .. } = build;
     let summary = summary::Summary {
         runs: &runs,
         not_run: &not_run,
+        left_out: left_out.as_deref(),
         findings: &findings,
         overridden: &overridden,
         succeeded: status.success(),

@@ -7,17 +7,15 @@ pub mod dirs;
 
 use std::cell::RefCell;
 use std::error::Error as StdError;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs};
 
-use crate::access::Access;
+use crate::denials;
 use crate::exit;
 use crate::finding::Finding;
 use crate::instruction::Instruction;
@@ -25,11 +23,10 @@ use crate::jail::{self, Plan};
 use crate::launcher::{self, Trailer};
 use crate::output;
 use crate::planted;
-use crate::policy::allowing::{allowing, relaying};
+use crate::policy::allowing::relaying;
 use crate::policy::document::OnDenial;
 use crate::policy::instructions::{Decision, Judge};
 use crate::policy::link_search::{Places, Refusal, Searched};
-use crate::policy::placeholders::Placeholders;
 use crate::policy::{Grants, Layers, Limit, Mode, Policy, Right, layers};
 use crate::process::Exit;
 use crate::record::{self, Parts, Record};
@@ -66,12 +63,6 @@ pub enum Error {
     /// What is told to the front door.
     #[error(transparent)]
     Session(#[from] session::Error),
-    /// A name with a NUL byte.
-    #[error("`{}` contains a NUL byte", .text.to_string_lossy())]
-    Nul {
-        /// The argument or variable.
-        text: OsString,
-    },
     /// The run.
     #[error(transparent)]
     Supervise(#[from] supervise::Error),
@@ -173,7 +164,9 @@ fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> 
     let enforced = plan.enforced();
     let preload = dirs.preload.as_ref();
     let environment = preload.map(|preload| preload.added_to(&grants.environment));
-    let start = start_of(&unit, environment.as_ref().unwrap_or(&grants.environment))?;
+    let environment = environment.as_ref().unwrap_or(&grants.environment);
+    let jobserver = unit.jobserver.clone();
+    let start = Start::new(&unit.script, &unit.arguments, environment, jobserver)?;
 
     let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
     let may_read = |path: &Path| {
@@ -243,7 +236,7 @@ fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> 
         launcher: request.launcher,
         mode: grants.policy.mode,
         record,
-        denials: denials(&report, &grants.policy.name, &unit, exit),
+        denials: denials::sentences(&report, &grants, &unit, exit != Exit::Code(0)),
         denials_dropped: match report {
             Report::Ended { denials_dropped, .. } => denials_dropped,
             Report::NotStarted { .. } => 0,
@@ -304,22 +297,6 @@ fn hold(
     }
 }
 
-/// Sentences about what was denied: everything if the script failed, which may be why; else what a
-/// person should be told even though the script went on.
-fn denials(report: &Report, policy: &str, unit: &Unit, exit: Exit) -> Vec<String> {
-    let Report::Ended { denials, network, .. } = report else { return Vec::new() };
-    let failed = exit != Exit::Code(0);
-    let network = network.iter().filter(|attempt| attempt.counts(failed));
-    let known = if denials.is_empty() { Placeholders::default() } else { Placeholders::of(unit) };
-    let sentence = |denial: &Access| {
-        let rule = allowing(denial.kind, &denial.path, &known).ok();
-        // A remark on it is for those who paste it.
-        let rule = rule.as_deref().and_then(|rule| rule.split("  #").next());
-        denial.denial(policy, rule)
-    };
-    denials.iter().map(sentence).chain(network.map(|attempt| attempt.denial(policy))).collect()
-}
-
 /// What the script's limits had to do with its end.
 fn findings(exceeded: Option<Limit>, report: &Report, grants: &Grants) -> Vec<Finding> {
     let met = match report {
@@ -332,24 +309,6 @@ fn findings(exceeded: Option<Limit>, report: &Report, grants: &Grants) -> Vec<Fi
 
 fn fatal(relayed: &Relayed) -> impl Iterator<Item = &Withheld> {
     relayed.withheld.iter().filter(|withheld| withheld.fatal)
-}
-
-fn start_of(unit: &Unit, environment: &[(OsString, OsString)]) -> Result<Start, Error> {
-    let c_string = |text: OsString| {
-        CString::new(text.as_bytes()).map_err(|_| Error::Nul { text: text.clone() })
-    };
-    let variable = |(name, value): &(OsString, OsString)| {
-        let mut text = name.as_bytes().to_vec();
-        text.push(b'=');
-        text.extend_from_slice(value.as_bytes());
-        c_string(OsString::from_vec(text))
-    };
-    Ok(Start {
-        program: c_string(unit.script.clone().into())?,
-        arguments: unit.arguments.iter().cloned().map(c_string).collect::<Result<_, _>>()?,
-        environment: environment.iter().map(variable).collect::<Result<_, _>>()?,
-        jobserver: unit.jobserver.clone(),
-    })
 }
 
 /// How the launcher ends, said on stderr if there is something to say: Cargo shows that if the

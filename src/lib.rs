@@ -7,7 +7,8 @@
 //! - [`color`]: whether what a person reads has colours
 //! - [`settings`]: what the front door tells the others; [`config`]: Cargo's settings that matter
 //! - [`shim`]: the rustc wrapper; [`launcher`]: the file that stands in for a script
-//! - [`launch`]: one run of one script, step by step
+//! - [`launch`]: one run of one script, step by step; [`compile`]: one compilation in the jail, where that
+//!   is wanted
 //! - [`mod@unit`]: who is run; [`policy`]: what it may do; [`jail`]: how that is enforced
 //! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`orphans`]: ending what
 //!   they leave; [`tokens`]: the jobserver they share; [`access`], [`process`] and
@@ -15,7 +16,8 @@
 //! - [`preload`]: the library that tells which environment variables are asked for
 //! - [`instruction`]: Cargo's grammar; [`relay`]: a script's output on its way to Cargo
 //! - [`terminal`]: what steers a terminal, made visible; [`planted`]: links that lead out of `OUT_DIR`
-//! - [`watchdog`]: what a script uses, against its limits; [`finding`]: what a person should hear of;
+//! - [`watchdog`]: what a script uses, against its limits; [`finding`] and [`denials`]: what a person should hear
+//!   of;
 //!   [`mod@output`]: what it leaves
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
 //!   [`private_dir`]: directories for one run or one session
@@ -31,8 +33,10 @@ pub mod access;
 pub mod audit;
 pub mod cli;
 pub mod color;
+pub mod compile;
 pub mod completeness;
 pub mod config;
+pub mod denials;
 pub mod digest;
 pub mod doctor;
 pub mod exit;

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod link_arguments;
 pub mod link_search;
 pub mod merge;
+pub mod outputs;
 pub mod pattern;
 pub mod placeholders;
 mod reader;

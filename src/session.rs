@@ -9,6 +9,7 @@
 //! home directory and the library that is preloaded. To make and remove them for each takes half a
 //! millisecond.
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ use crate::private_dir::{self, PrivateDir};
 /// The beginning of the name of a file that says that a script could not be run.
 const NOT_RUN: &str = "not-run-";
 
+/// The name of the file that says which wrapper was left out.
+const LEFT_OUT: &str = "left-out";
 /// The name of the link to the empty home directory.
 const HOME: &str = "home";
 /// The name of the link to the library's directory.
@@ -173,6 +176,27 @@ pub fn note_not_run(session: &Path, launcher: &Path) -> Result<(), Error> {
     fs::write(path, launcher.as_os_str().as_bytes()).map_err(failed)
 }
 
+/// Says in the session that crates were compiled without this wrapper.
+///
+/// # Errors
+/// If the directory cannot be written.
+pub fn note_left_out(session: &Path, wrapper: &OsStr) -> Result<(), Error> {
+    let failed = |source| Error::failed("write to", session, source);
+    fs::write(session.join(LEFT_OUT), wrapper.as_bytes()).map_err(failed)
+}
+
+/// Reads without which wrapper crates were compiled.
+///
+/// # Errors
+/// If the file is there and cannot be read.
+pub fn left_out(session: &Path) -> Result<Option<OsString>, Error> {
+    match fs::read(session.join(LEFT_OUT)) {
+        Ok(wrapper) => Ok(Some(OsString::from_vec(wrapper))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::failed("read", session, source)),
+    }
+}
+
 /// Reads which launchers of a session could not run their scripts.
 ///
 /// # Errors
@@ -184,7 +208,7 @@ pub fn not_run(session: &Path) -> Result<Vec<PathBuf>, Error> {
         let entry = entry.map_err(failed)?;
         if entry.file_name().as_bytes().starts_with(NOT_RUN.as_bytes()) {
             let launcher = fs::read(entry.path()).map_err(failed)?;
-            launchers.push(PathBuf::from(std::ffi::OsString::from_vec(launcher)));
+            launchers.push(PathBuf::from(OsString::from_vec(launcher)));
         }
     }
     Ok(launchers)
@@ -211,6 +235,9 @@ mod tests {
         note_not_run(session.path(), Path::new("/t/b")).unwrap();
         assert_eq!(Run::load_all(session.path()).unwrap()[0].package, "a v1.0.0");
         assert_eq!(not_run(session.path()).unwrap(), [PathBuf::from("/t/b")]);
+        assert_eq!(left_out(session.path()).unwrap(), None);
+        note_left_out(session.path(), OsStr::new("sccache")).unwrap();
+        assert_eq!(left_out(session.path()).unwrap(), Some("sccache".into()));
         let Lent { home, library } = Lent::by(session.path());
         assert_eq!(fs::read_dir(home.as_ref().unwrap()).unwrap().count(), 0);
         assert_eq!(fs::read_dir(library.unwrap()).unwrap().count(), 1);

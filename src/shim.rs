@@ -2,11 +2,13 @@
 //!
 //! Cargo calls `cargo-brig RUSTC ARGUMENTS…` for every compilation (The Cargo Book,
 //! `build.rustc-wrapper`). Everything but a build script is handed to rustc by execve(2), without a
-//! process in between. The shim judges nothing and jails nothing; that is the launcher's work.
+//! process in between, unless the policy wants rustc itself in the jail ([`crate::compile`]). Scripts are
+//! not run here; that is the launcher's work.
 
 pub mod invocation;
 pub mod linker;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -15,9 +17,11 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use crate::compile::{self, Compile};
 use crate::launcher;
+use crate::policy::{Layers, Policy, layers};
 use crate::settings::{self, ParentEnvironment, Settings};
-use invocation::{Compilation, Invocation};
+use invocation::{Compilation, Invocation, Paths};
 
 /// The line that the shim adds to what `rustc -vV` prints.
 ///
@@ -56,6 +60,12 @@ pub enum Error {
     /// The launcher.
     #[error(transparent)]
     Launcher(#[from] launcher::Error),
+    /// The policy.
+    #[error(transparent)]
+    Policy(#[from] layers::Error),
+    /// The jail.
+    #[error(transparent)]
+    Compile(#[from] compile::Error),
 }
 
 /// Wraps one call of rustc. `arguments` begin with the compiler, or with
@@ -78,7 +88,18 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
     guard_environment(&mut command, compiler, &parent);
     let failed = |source| Error::Run { program: PathBuf::from(&words[0]), source };
 
+    let jail = Jail::of(&arguments[1..], &settings)?;
+    let compile = |command: &mut Command| match &jail {
+        Some(Jail { paths, policy }) => {
+            let environment = environment_of(command);
+            let (parent, session) = (&parent, settings.session.as_deref());
+            let compile = Compile { words: &words, compiler, paths, environment, parent, session };
+            Ok(compile.run(policy.clone())?)
+        }
+        None => command.status().map_err(failed),
+    };
     match invocation::parse(&arguments[1..])? {
+        Invocation::Other if jail.is_some() => compile(&mut command),
         Invocation::Other => Err(failed(command.exec())),
         Invocation::VerboseVersion => {
             let output = command
@@ -97,7 +118,7 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
         }
         Invocation::BuildScript(compilation) => {
             launcher::remove(&compilation.output)?;
-            let status = command.status().map_err(failed)?;
+            let status = compile(&mut command)?;
             if status.success() {
                 cover(&compilation)?;
             } else {
@@ -106,6 +127,35 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
             Ok(status)
         }
     }
+}
+
+/// What a compilation needs to run in the jail.
+struct Jail {
+    paths: Paths,
+    policy: Policy,
+}
+
+impl Jail {
+    /// None for what compiles nothing, and where no policy wants it.
+    fn of(arguments: &[OsString], settings: &Settings) -> Result<Option<Self>, Error> {
+        let Some(paths) = Paths::parse(arguments)? else { return Ok(None) };
+        let variable = |name| env::var(name).unwrap_or_default();
+        let (package, version) = (variable("CARGO_PKG_NAME"), variable("CARGO_PKG_VERSION"));
+        let policy = Policy::of(&Layers::read(&settings.places)?, &package, &version);
+        Ok(compile::is_wanted(&policy).then_some(Self { paths, policy }))
+    }
+}
+
+/// The whole environment with which a command would be started.
+fn environment_of(command: &Command) -> Vec<(OsString, OsString)> {
+    let mut environment: BTreeMap<OsString, OsString> = env::vars_os().collect();
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => environment.insert(name.to_owned(), value.to_owned()),
+            None => environment.remove(name),
+        };
+    }
+    environment.into_iter().collect()
 }
 
 /// Puts the launcher in place, unless the linker shim has done so already: a launcher over a

@@ -5,9 +5,11 @@
 //! supervisor itself is killed, the lifeline ends by that. It returns only when nothing of the
 //! script is left, so Cargo never waits for a pipe that a survivor holds.
 
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -38,18 +40,50 @@ use crate::watchdog::Watchdog;
 #[derive(Debug)]
 pub struct Start {
     /// See [`Script::program`].
-    pub program: std::ffi::CString,
+    pub program: CString,
     /// See [`Script::arguments`].
-    pub arguments: Vec<std::ffi::CString>,
+    pub arguments: Vec<CString>,
     /// See [`Script::environment`].
-    pub environment: Vec<std::ffi::CString>,
+    pub environment: Vec<CString>,
     /// See [`Script::jobserver`].
     pub jobserver: Option<Jobserver>,
+}
+
+impl Start {
+    /// Of what Rust's library has.
+    ///
+    /// # Errors
+    /// [`Error::Nul`].
+    pub fn new(
+        program: &Path,
+        arguments: &[OsString],
+        environment: &[(OsString, OsString)],
+        jobserver: Option<Jobserver>,
+    ) -> Result<Self, Error> {
+        let c_string = |text: &OsStr| {
+            CString::new(text.as_bytes()).map_err(|_| Error::Nul { text: text.to_owned() })
+        };
+        let variable = |(name, value): &(OsString, OsString)| {
+            c_string(&[name, OsStr::new("="), value].into_iter().collect::<OsString>())
+        };
+        Ok(Self {
+            program: c_string(program.as_os_str())?,
+            arguments: arguments.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
+            environment: environment.iter().map(variable).collect::<Result<_, _>>()?,
+            jobserver,
+        })
+    }
 }
 
 /// Why a script could not be supervised to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A name with a NUL byte.
+    #[error("`{}` contains a NUL byte", .text.to_string_lossy())]
+    Nul {
+        /// The argument or variable.
+        text: OsString,
+    },
     /// A pipe, a signal descriptor, the process itself.
     #[error("cannot {what}")]
     SetUp {

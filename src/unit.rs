@@ -158,9 +158,50 @@ impl Unit {
                 .filter(|path| manifest_dir.starts_with(path)),
             script,
             arguments,
-            jobserver: ["CARGO_MAKEFLAGS", "MAKEFLAGS"]
-                .iter()
-                .find_map(|name| Jobserver::parse(variables.get(OsStr::new(name))?)),
+            jobserver: Jobserver::of(&variables),
+            variables,
+        })
+    }
+
+    /// The compilation of a package's crate as a unit of its own: `compiler` writes to `out_dir`.
+    ///
+    /// # Errors
+    /// [`Error::Directory`].
+    pub fn of_compilation(
+        mut variables: Variables,
+        compiler: &Path,
+        out_dir: &Path,
+    ) -> Result<Self, Error> {
+        let real = |name: &'static str, path: &Path| {
+            let path = path.to_owned();
+            fs::canonicalize(&path).map_err(|source| Error::Directory { name, path, source })
+        };
+        let text = |name: &str| {
+            variables.get(OsStr::new(name)).map(|value| value.to_string_lossy().into_owned())
+        };
+        let directory = real("the working directory", Path::new("."))?;
+        let manifest_dir = match variables.get(OsStr::new("CARGO_MANIFEST_DIR")) {
+            Some(path) => real("CARGO_MANIFEST_DIR", Path::new(path))?,
+            None => directory.clone(),
+        };
+        let package = text("CARGO_PKG_NAME").unwrap_or_else(|| "(unnamed package)".to_owned());
+        let version = text("CARGO_PKG_VERSION").unwrap_or_else(|| "0.0.0".to_owned());
+        // As Cargo says it to a script: the toolchain is found by it.
+        variables.insert("RUSTC".into(), compiler.into());
+        Ok(Self {
+            package,
+            version,
+            out_dir: real("--out-dir", out_dir)?,
+            links: None,
+            target: None,
+            host: None,
+            profile: None,
+            // Cargo calls rustc in the workspace's root for what lies in it.
+            workspace: Some(directory).filter(|path| manifest_dir.starts_with(path)),
+            manifest_dir,
+            script: compiler.to_owned(),
+            arguments: Vec::new(),
+            jobserver: Jobserver::of(&variables),
             variables,
         })
     }
@@ -311,6 +352,12 @@ fn is_artifact_variable(name: &[u8]) -> bool {
 }
 
 impl Jobserver {
+    /// The jobserver that variables tell of.
+    fn of(variables: &Variables) -> Option<Self> {
+        let mut flags = ["CARGO_MAKEFLAGS", "MAKEFLAGS"].iter();
+        flags.find_map(|name| Self::parse(variables.get(OsStr::new(name))?))
+    }
+
     /// Reads the jobserver's address from `CARGO_MAKEFLAGS` or `MAKEFLAGS`; the last one given
     /// counts, as for make.
     #[must_use]

@@ -25,12 +25,14 @@ pub mod hand_over;
 pub mod here;
 pub mod hidden;
 pub mod look;
+pub mod macros;
 pub mod metadata;
 pub mod names;
 pub mod network;
 pub mod numbers;
 pub mod observe;
 pub mod open;
+pub mod outputs;
 pub mod place;
 pub mod processes;
 pub mod procfs;
@@ -43,6 +45,7 @@ pub mod waiting;
 pub mod walk;
 pub mod watch;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -66,6 +69,7 @@ use crate::sys::{self, Fork};
 use answering::Answering;
 use hidden::Hidden;
 use observe::{Observer, locked};
+use outputs::Outputs;
 use processes::Processes;
 use procfs::Procfs;
 use under_way::UnderWay;
@@ -104,6 +108,8 @@ pub enum Report {
         denials_dropped: u64,
         /// Limits of its own that a process came to.
         limits: Vec<Limit>,
+        /// By path that was denied to a compilation, the crate of the procedural macro that tried.
+        macros: BTreeMap<String, String>,
         /// Why what was observed could not be written, if it could not.
         unwritten: Option<String>,
     },
@@ -204,7 +210,9 @@ fn guard(
     drop(script);
 
     let processes = Processes::new(first.unsigned_abs()).map_err(step("cannot watch processes"))?;
-    let procfs = Procfs::read(Hidden::new(grants)).map_err(step("cannot read /proc as its own"))?;
+    let outputs = Outputs::new(grants);
+    let procfs = Procfs::read(Hidden::new(grants), outputs.clone())
+        .map_err(step("cannot read /proc as its own"))?;
     let Ok(listener) = ours.receive() else {
         // The script ended before it had a filter.
         let killed = end_rest(scoped);
@@ -218,7 +226,7 @@ fn guard(
     let waits =
         listener.try_clone().map_err(|error| format!("cannot keep the listener: {error}"))?;
     let waits = Waits::new(waits).map_err(step("cannot prepare for opens that wait"))?;
-    let observer = Mutex::new(Observer::new(grants, processes));
+    let observer = Mutex::new(Observer::new(grants, processes, outputs));
     let (busy, under_way) = (RwLock::new(()), UnderWay::default());
     thread::scope(|scope| {
         let (listener, observer, waits) = (listener.as_fd(), &observer, &waits);
@@ -276,6 +284,7 @@ fn report(
         network,
         network_dropped,
         limits: observer.limits_met(),
+        macros: std::mem::take(&mut observer.macros),
         unwritten: written.err().map(|error| error.to_string()),
     }
 }

@@ -263,12 +263,7 @@ fn strict_hides_the_home_directory() {
     world.policy("extends = \"strict\"\non-denial = \"report\"\nfiles.read = [\"{home}/given\"]\n");
     drop(fs::remove_dir_all(world.project.root.join("target")));
     let mut command = world.brig(&["build"]);
-    let real = PathBuf::from(std::env::var_os("HOME").unwrap());
-    for (name, directory) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
-        if std::env::var_os(name).is_none() {
-            command.env(name, real.join(directory));
-        }
-    }
+    support::with_toolchain(&mut command);
     let output = succeed(command.env("HOME", &world.outside));
     let text = stderr(&output);
     for line in ["given 0", "read 2", "stat 2", "the parent 2", "the first process 2", "itself 0"] {

@@ -505,16 +505,6 @@ fn out_dir_with(project: &Project, file: &str) -> PathBuf {
     found[0].parent().unwrap().to_owned()
 }
 
-/// Adds the directories that rustup and Cargo find by `HOME`, so that `HOME` can be another.
-fn with_toolchain(command: &mut Command) -> &mut Command {
-    let home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
-    for (name, directory) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-        let value = env::var_os(name).unwrap_or_else(|| home.join(directory).into());
-        command.env(name, value);
-    }
-    command
-}
-
 /// Two packages, the second one with this build script.
 fn two_packages(script: &str) -> Project {
     let manifest = |name: &str| {
@@ -546,7 +536,7 @@ fn nothing_outside_is_in_reach() {
         let build = |arguments: &[&str]| {
             let mut command =
                 if jailed { project.brig(arguments) } else { project.cargo(arguments) };
-            with_toolchain(&mut command);
+            support::with_toolchain(&mut command);
             command.env("CARGO_HOME", world.path("cargo-home")).env("HOME", world.path("home"));
             command
         };
@@ -1572,8 +1562,9 @@ fn writing_to_the_home_directory_fails() {
     let home = project.root.join("home of a user");
     fs::create_dir(&home).unwrap();
     let marker = home.join("brig-was-here");
-    let with_home =
-        |command: &mut Command| with_toolchain(command).env("HOME", &home).output().unwrap();
+    let with_home = |command: &mut Command| {
+        support::with_toolchain(command).env("HOME", &home).output().unwrap()
+    };
     let output = with_home(&mut project.brig(&["build"]));
     assert!(!output.status.success() && !marker.exists());
     let text = stderr(&output);

@@ -50,6 +50,8 @@ pub struct Build {
     pub runs: Vec<Run>,
     /// The launchers that could not run their scripts.
     pub not_run: Vec<PathBuf>,
+    /// The compiler wrapper that was left out.
+    pub left_out: Option<OsString>,
     /// Packages whose scripts were replaced.
     pub overridden: Vec<(String, LinksOverride)>,
     /// How messages about it are printed.
@@ -112,6 +114,7 @@ impl Preparation {
             findings: completeness.finish()?,
             runs: Run::load_all(session.path())?,
             not_run: session::not_run(session.path())?,
+            left_out: session::left_out(session.path())?,
             overridden: overridden(config, command_line),
             style: Style::of(command_line, config),
         })

@@ -1,6 +1,7 @@
 //! What a person reads at the end of a build: one line if all is well.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
@@ -45,6 +46,8 @@ pub struct Summary<'a> {
     pub runs: &'a [Run],
     /// The launchers that could not run their scripts.
     pub not_run: &'a [PathBuf],
+    /// The compiler wrapper that was left out, because rustc was in the jail.
+    pub left_out: Option<&'a OsStr>,
     /// Where the scripts of the build were found to run.
     pub findings: &'a Findings,
     /// Packages whose scripts were replaced by a `links` override.
@@ -66,6 +69,16 @@ impl Summary<'_> {
         self.line(&mut text, style);
         if !style.quiet {
             self.denials(&mut text, style);
+            if let Some(wrapper) = self.left_out {
+                let wrapper = printable(&wrapper.to_string_lossy());
+                let label = style.label(33, "warning");
+                writeln!(
+                    text,
+                    "{label} rustc was in the jail, and so called without `{wrapper}`, which has a daemon \
+                     outside compile"
+                )
+                .expect("a String takes it all");
+            }
         }
         if !self.findings.unjailed.is_empty() {
             self.unjailed(&mut text, style);
@@ -195,7 +208,7 @@ mod tests {
     const PLAIN: Style = Style { color: false, quiet: false };
 
     fn summary_of<'a>(runs: &'a [Run], findings: &'a Findings) -> Summary<'a> {
-        Summary { runs, not_run: &[], findings, overridden: &[], succeeded: true }
+        Summary { runs, not_run: &[], left_out: None, findings, overridden: &[], succeeded: true }
     }
 
     fn run(denials: Vec<String>) -> Run {

@@ -45,6 +45,7 @@ impl Plan {
                 (true, false) => Hides::Paths,
                 (false, false) => Hides::Nothing,
             },
+            overlooks: grants.outputs.is_some(),
             network: !grants.connect.is_empty() && !grants.is_permissive(),
             sockets: grants.gives_sockets() && !grants.is_permissive(),
         };

@@ -104,6 +104,9 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
     };
     page.heading("What is denied");
     said(page, then, policy.said.on_denial.as_ref());
+    page.heading("The compiler, and the procedural macros in it");
+    let rustc = if policy.jails_rustc && !permissive { "in a jail too" } else { "not in a jail" };
+    said(page, rustc, policy.said.jails_rustc.as_ref());
     section(
         page,
         "Counts for nothing, because the policy is locked",

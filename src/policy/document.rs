@@ -82,6 +82,8 @@ pub struct Rules {
     pub instructions: Vec<Rule>,
     /// What becomes of a unit that was denied something.
     pub on_denial: Option<(OnDenial, Place)>,
+    /// Whether rustc is in a jail too.
+    pub jails_rustc: Option<(bool, Place)>,
 }
 
 /// What becomes of variables that no pattern names.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::document::{Place, Unnamed};
 use super::endpoint::Endpoint;
+use super::outputs::Outputs;
 use super::{Mode, Policy, pattern};
 use crate::unit::Unit;
 
@@ -65,6 +66,9 @@ pub struct Grants {
     pub library: Option<PathBuf>,
     /// Names of the variables that were set and that it does not get.
     pub withheld: Vec<OsString>,
+    /// What of the directories that it may write to is its own, if that is not all. A compilation has
+    /// these; a script has directories of its own.
+    pub outputs: Option<Outputs>,
 }
 
 impl Grants {

@@ -7,7 +7,8 @@
 //! with `*` passes only what nobody withholds: else `CARGO_*` would pass a token.
 //!
 //! Under a locked policy the layers above the machine's can take away, and never add: their `hide` and
-//! `withhold`, lower `limits`, `unnamed = "withhold"` and `on-denial = "fail"` count, and nothing else.
+//! `withhold`, lower `limits`, `unnamed = "withhold"`, `on-denial = "fail"` and `rustc.jail = true` count, and nothing
+//! else.
 
 use semver::Version;
 
@@ -49,6 +50,8 @@ pub struct Policy {
     pub instructions: Vec<Rule>,
     /// What becomes of a unit that was denied something.
     pub on_denial: OnDenial,
+    /// Whether the rustc that compiles the package is in a jail too.
+    pub jails_rustc: bool,
     /// Where that is said, and what of each limit, and of the variables that no rule names.
     pub said: Said,
     /// What counts for nothing, because the policy is locked.
@@ -60,6 +63,8 @@ pub struct Policy {
 pub struct Said {
     /// See [`Policy::on_denial`].
     pub on_denial: Option<Place>,
+    /// See [`Policy::jails_rustc`].
+    pub jails_rustc: Option<Place>,
     /// See [`Policy::unnamed`].
     pub unnamed: Option<Place>,
     limits: Vec<(Limit, Place)>,
@@ -165,6 +170,10 @@ impl Policy {
             let text = "report".to_owned();
             self.ineffective.push(Ineffective { key: "on-denial", text, place });
         }
+        if let Some((_, place)) = rules.jails_rustc.take_if(|(jails, _)| !*jails) {
+            let text = "false".to_owned();
+            self.ineffective.push(Ineffective { key: "rustc.jail", text, place });
+        }
         let limits = self.limits;
         let is_higher = |(limit, value, _): &mut (Limit, Option<u64>, Place)| {
             limit.of(&limits).is_some_and(|now| value.is_none_or(|value| value > now))
@@ -199,6 +208,9 @@ impl Policy {
         }
         if let Some((on_denial, place)) = rules.on_denial.take() {
             (self.on_denial, self.said.on_denial) = (on_denial, Some(place));
+        }
+        if let Some((jails, place)) = rules.jails_rustc.take() {
+            (self.jails_rustc, self.said.jails_rustc) = (jails, Some(place));
         }
     }
 
@@ -312,7 +324,7 @@ mod tests {
             execute = [\"/b\"]\nwrite = [\"/c\"]\n[environment]\npass = [\"A_TOKEN\"]\n\
             unnamed = \"pass\"\nset = { CFLAGS = \"x\" }\n[limits]\nprocesses = 99999\noutput = \"none\"\n\
             [instructions]\nallow = [\"rustc-env=PATH=*\"]\n\
-            [network]\nconnect = [\"*\"]\nunix = [\"/run/x\"]";
+            [network]\nconnect = [\"*\"]\nunix = [\"/run/x\"]\n[rustc]\njail = false";
         let with = |text: &str| {
             format!("{text}\n[[package]]\nname = \"openssl-sys\"\nfiles.read = [\"/d\"]")
         };
@@ -324,7 +336,8 @@ mod tests {
             assert_eq!(policy.variable(b"A_TOKEN").0, Unnamed::Withhold);
             assert!(policy.set.is_empty() && policy.instructions.is_empty());
             assert!(policy.connect.is_empty() && policy.unix.is_empty());
-            assert_eq!(policy.ineffective.len(), 13, "{:#?}", policy.ineffective);
+            assert!(policy.jails_rustc);
+            assert_eq!(policy.ineffective.len(), 14, "{:#?}", policy.ineffective);
         }
         let tighter =
             "files.hide = [\"/h\"]\n[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 7";
@@ -364,7 +377,7 @@ mod tests {
                  environment.withhold = {withhold}\nenvironment.unnamed = \"{unnamed}\"\n\
                  limits.processes = {one}\nlimits.output = {other}\n\
                  instructions.allow = [\"rustc-cfg=@*\"]\n\
-                 network.connect = [\"*:{port}\"]\nnetwork.unix = {execute}\n"
+                 network.connect = [\"*:{port}\"]\nnetwork.unix = {execute}\nrustc.jail = {fails}\n"
             )
         })
     }
@@ -390,6 +403,7 @@ mod tests {
             prop_assert!(policy.hide.starts_with(&plain.hide));
             prop_assert!(policy.instructions.is_empty() && policy.set.is_empty());
             prop_assert_eq!(policy.on_denial, OnDenial::Fail);
+            prop_assert!(policy.jails_rustc);
             for limit in Limit::ALL {
                 let (now, before) = (limit.of(&policy.limits), limit.of(&plain.limits));
                 prop_assert!(before.is_none() || now.is_some_and(|now| Some(now) <= before));

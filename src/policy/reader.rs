@@ -22,11 +22,13 @@ pub(super) const KEYS: &[&str] = &["name", "extends", "locked", "mode", "on-deni
 /// The keys that a `[[package]]` has itself.
 pub(super) const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
-pub(super) const SECTIONS: &[&str] = &["files", "network", "environment", "instructions", "limits"];
+pub(super) const SECTIONS: &[&str] =
+    &["files", "network", "environment", "instructions", "limits", "rustc"];
 pub(super) const FILE_KEYS: &[&str] = &["read", "execute", "write", "hide"];
 pub(super) const NETWORK_KEYS: &[&str] = &["connect", "unix"];
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
 pub(super) const INSTRUCTION_KEYS: &[&str] = &["allow"];
+pub(super) const RUSTC_KEYS: &[&str] = &["jail"];
 pub(super) const ON_DENIAL: &[(&str, OnDenial)] =
     &[("report", OnDenial::Report), ("fail", OnDenial::Fail)];
 pub(super) const MODE: &[(&str, Mode)] =
@@ -239,6 +241,14 @@ impl<'t> Reader<'t> {
             "instructions" => {
                 for (_, _, value) in self.entries(table, "`instructions`", &[INSTRUCTION_KEYS]) {
                     rules.instructions = self.rules(value, instruction);
+                }
+            }
+            "rustc" => {
+                for (_, span, value) in self.entries(table, "`rustc`", &[RUSTC_KEYS]) {
+                    match value.get_ref().as_bool() {
+                        Some(jail) => rules.jails_rustc = Some((jail, self.place(&span))),
+                        None => self.wrong_type(value, "`true` or `false`"),
+                    }
                 }
             }
             _ => self.limits(table, rules),

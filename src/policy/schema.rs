@@ -10,7 +10,7 @@ use super::limits::Limit;
 use super::placeholders;
 use super::reader::{
     ENVIRONMENT_KEYS, FILE_KEYS, INSTRUCTION_KEYS, KEYS, MODE, NETWORK_KEYS, ON_DENIAL,
-    PACKAGE_KEYS, SECTIONS, UNNAMED,
+    PACKAGE_KEYS, RUSTC_KEYS, SECTIONS, UNNAMED,
 };
 
 /// The schema.
@@ -135,6 +135,10 @@ fn property(key: &str) -> Value {
         "instructions" => object("Instructions that would be withheld", INSTRUCTION_KEYS),
         "allow" => list("instruction", "They are relayed all the same"),
         "limits" => object("How much a script may use", &Limit::ALL.map(Limit::key)),
+        "rustc" => object("The compiler, in which procedural macros run", RUSTC_KEYS),
+        "jail" => {
+            json!({"type": "boolean", "description": "It and what it starts run in a jail too"})
+        }
         _ => unreachable!("`{key}` is not described"),
     }
 }

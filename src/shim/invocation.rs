@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::policy::outputs::{Behind, Shared};
+
 /// A call of rustc, as far as the shim cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -183,6 +185,75 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, Error> {
         .find(|path| path.extension() == Some(OsStr::new("rs")))
         .map(Path::to_owned);
     Ok(Invocation::BuildScript(Compilation { output, source }))
+}
+
+/// What a compilation's command line names, as far as a jail has to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// Where most of what it makes goes.
+    pub out_dir: PathBuf,
+    /// Which names there, and elsewhere, are its own. Directories are as given.
+    pub outputs: Vec<Shared>,
+    /// What it reads besides its sources: directories of libraries, profiles, a target's description.
+    pub read: Vec<PathBuf>,
+    /// The linker.
+    pub linker: Option<OsString>,
+}
+
+impl Paths {
+    /// Reads the command line of one rustc call, without the program's name. None if it compiles nothing:
+    /// Cargo also asks rustc for its version, and by `-` what it would do.
+    ///
+    /// # Errors
+    /// [`Error::ArgumentFile`].
+    pub fn parse(arguments: &[OsString]) -> Result<Option<Self>, Error> {
+        let arguments = expand(arguments)?;
+        let options = Options { arguments: &arguments };
+        let Some(name) = options.last("--crate-name") else { return Ok(None) };
+        if arguments.iter().any(|argument| argument == "-") {
+            return Ok(None);
+        }
+        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+        let in_directory = |file: &[u8]| match path(file).parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let out_dir = options.last("--out-dir").map(path);
+        let out_dir = out_dir
+            .or_else(|| options.last("-o").map(in_directory))
+            .unwrap_or_else(|| PathBuf::from("."));
+        let stem = [name, options.codegen("extra-filename").unwrap_or_default()].concat();
+        let library = [b"lib", stem.as_slice()].concat();
+        let shared = |directory: PathBuf, stems, behind| Shared { directory, stems, behind };
+        let mut outputs = vec![shared(out_dir.clone(), vec![stem, library], Behind::Dot)];
+        // Where it is told to write to another file, what it keeps for a while is named like that.
+        let explicit = options.values("--emit").flat_map(|kinds| kinds.split(|byte| *byte == b','));
+        let explicit = explicit.filter_map(|kind| {
+            let equals = kind.iter().position(|byte| *byte == b'=')?;
+            Some(&kind[equals + 1..]).filter(|file| *file != b"-")
+        });
+        for file in options.last("-o").into_iter().chain(explicit) {
+            let stem = path(file).file_stem().unwrap_or_default().as_bytes().to_vec();
+            outputs.push(shared(in_directory(file), vec![stem], Behind::Dot));
+        }
+        if let Some(directory) = options.codegen("incremental") {
+            outputs.push(shared(path(directory), vec![name.to_vec()], Behind::Dash));
+        }
+        let after = |value: &[u8], byte| {
+            let at = value.iter().position(|other| *other == byte);
+            path(at.map_or(value, |at| &value[at + 1..]))
+        };
+        let libraries = options.values("-L").map(|value| after(value, b'='));
+        // A library that is named without its path lies in one of those.
+        let named = options.values("--extern").filter(|value| value.contains(&b'='));
+        let mut read: Vec<PathBuf> =
+            libraries.chain(named.map(|value| after(value, b'='))).collect();
+        read.extend(options.codegen("profile-use").map(path));
+        read.extend(options.last("--sysroot").map(path));
+        read.extend(options.last("--target").map(path).filter(|path| path.is_file()));
+        let linker = options.codegen("linker").map(|linker| OsStr::from_bytes(linker).to_owned());
+        Ok(Some(Self { out_dir, outputs, read, linker }))
+    }
 }
 
 #[cfg(test)]

@@ -198,6 +198,9 @@ impl<'a, 'g> Thread<'a, 'g> {
             drop(change);
             return match opened {
                 open::Opened::Now(answer, uses) => {
+                    if let Answer::Fail(errno) = answer {
+                        self.observer().blame(call.pid, &uses, errno);
+                    }
                     let errno = self.give(call, answer).err();
                     self.observer().note(process, &uses, errno);
                     None
@@ -281,6 +284,18 @@ impl<'a, 'g> Thread<'a, 'g> {
             if request.moves_directories() {
                 self.procfs.directories.forget();
             }
+            if result.is_ok() {
+                for Use { kind, path } in &uses {
+                    match kind {
+                        Kind::Create => self.procfs.outputs.made(path),
+                        Kind::Remove => self.procfs.outputs.gone(path),
+                        _ => {}
+                    }
+                }
+            }
+            if let Err(errno) = result {
+                self.observer().blame(call.pid, &uses, errno);
+            }
             self.observer().note(process, &uses, result.err());
             return Some(result.map_or_else(Answer::Fail, |()| Answer::Done));
         }
@@ -339,9 +354,14 @@ impl<'a, 'g> Thread<'a, 'g> {
             if found::kind(&file.file)? == SFlag::S_IFDIR { Some(path) } else { path.parent() };
         let has_no_path =
             [&b"pipe:["[..], b"socket:["].iter().any(|kind| file.path.starts_with(kind));
-        let may =
-            has_no_path || judged.is_some_and(|place| self.all.grants.covers(Right::Write, place));
+        let may = has_no_path
+            || (judged.is_some_and(|place| self.all.grants.covers(Right::Write, place))
+                && self.procfs.outputs.may_change(&file.path).is_ok());
         let result = if may { change.perform(&file.file) } else { Err(Errno::EPERM) };
+        if let Err(errno) = result {
+            let used = Use { kind: request.kind(), path: file.path.clone() };
+            self.observer().blame(call.pid, &[used], errno);
+        }
         let outcome = if may { outcome(result.err()) } else { Outcome::Denied };
         self.observer().add(request.kind(), &file.path, outcome, process);
         result

@@ -245,8 +245,14 @@ fn name(
     match place.parent(procfs) {
         Ok((directory, last)) => {
             let name = Name { directory, last };
-            uses.push(Use { kind, path: name.path() });
-            Ok(name)
+            let path = name.path();
+            let outputs = &procfs.outputs;
+            let judged = match kind {
+                Kind::Create => outputs.may_make(&path),
+                _ => outputs.may_change(&path),
+            };
+            uses.push(Use { kind, path });
+            judged.map(|()| name)
         }
         Err(errno) => {
             uses.push(Use { kind, path: place.told() });
@@ -266,8 +272,9 @@ fn opened(
     let place = Place::of(call, at, procfs)?;
     let found = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0);
     let path = found.as_ref().map_or_else(|_| place.told(), |found| found.path.clone());
+    let judged = procfs.outputs.may_change(&path);
     uses.push(Use { kind, path });
-    found
+    found.and_then(|found| judged.map(|()| found))
 }
 
 fn link(

@@ -1,5 +1,6 @@
 //! What the record keeps of a script's calls, and what is said of them at its end.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -14,8 +15,10 @@ use super::argument;
 use super::asked::Asked;
 use super::found;
 use super::hidden::Hidden;
+use super::macros;
 use super::names::Use;
 use super::network::Network;
+use super::outputs::Outputs;
 use super::processes::{Executed, Execution, Processes};
 use super::procfs::Procfs;
 use super::scripts;
@@ -30,12 +33,15 @@ use crate::sys::Notification;
 pub struct Observer<'a> {
     grants: &'a Grants,
     hidden: Hidden<'a>,
+    outputs: Outputs<'a>,
     accesses: Accesses,
     /// See [`Network`].
     pub network: Network<'a>,
     asked: Asked<'a>,
     /// See [`Processes`].
     pub processes: Processes,
+    /// By path that was denied, the crate of the procedural macro that tried.
+    pub macros: BTreeMap<String, String>,
 }
 
 /// An observer that several threads tell.
@@ -49,10 +55,20 @@ pub fn locked<'a, 'b>(observer: &'b Shared<'a>) -> MutexGuard<'b, Observer<'a>> 
 impl<'a> Observer<'a> {
     /// An observer that measures by these grants.
     #[must_use]
-    pub fn new(grants: &'a Grants, processes: Processes) -> Self {
+    pub fn new(grants: &'a Grants, processes: Processes, outputs: Outputs<'a>) -> Self {
         let (accesses, network) = (Accesses::default(), Network::new(grants));
         let asked = Asked::new(grants);
-        Self { grants, hidden: Hidden::new(grants), accesses, network, asked, processes }
+        let hidden = Hidden::new(grants);
+        Self {
+            grants,
+            hidden,
+            outputs,
+            accesses,
+            network,
+            asked,
+            processes,
+            macros: BTreeMap::new(),
+        }
     }
 
     /// What was denied, and how much more there is of that.
@@ -172,7 +188,9 @@ impl<'a> Observer<'a> {
         if errno.map_or(self.grants.is_permissive(), |errno| refusals.contains(&errno)) {
             let path = Path::new(OsStr::from_bytes(path));
             let place = if kind.is_of_a_name() { path.parent().unwrap_or(path) } else { path };
-            if kind.right().is_some_and(|right| !self.grants.covers(right, place)) {
+            let is_foreign =
+                || kind.changes() && self.outputs.may_change(path.as_os_str().as_bytes()).is_err();
+            if kind.right().is_some_and(|right| !self.grants.covers(right, place)) || is_foreign() {
                 return Outcome::Denied;
             }
         }
@@ -213,6 +231,22 @@ impl<'a> Observer<'a> {
             }
             let outcome = self.judged(*kind, path, errno);
             self.add(*kind, path, outcome, process);
+        }
+    }
+
+    /// Asks who a denied call comes from, as long as the thread is in it.
+    pub fn blame(&mut self, thread: u32, uses: &[Use], errno: Errno) {
+        if !self.outputs.are_judged() {
+            return;
+        }
+        for Use { kind, path } in uses {
+            let path_text = String::from_utf8_lossy(path);
+            if self.judged(*kind, path, Some(errno)) == Outcome::Denied
+                && !self.macros.contains_key(&*path_text)
+                && let Some(name) = macros::caller(thread)
+            {
+                self.macros.insert(path_text.into_owned(), name);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! whatever happens to the path in between.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -12,7 +13,7 @@ use nix::sys::stat::{SFlag, umask};
 
 use super::argument::{self, PathAt};
 use super::found::{self, Found};
-use super::names::{Use, umask_of};
+use super::names::{Use, joined, umask_of};
 use super::place::Place;
 use super::procfs::Procfs;
 use super::waiting::{Open, Waiting, Work};
@@ -21,6 +22,8 @@ use crate::sys::{self, Answer, Notification};
 
 /// The first `struct open_how` (openat2(2)): three numbers.
 const HOW: usize = 24;
+/// So often something can take the name of what is about to be made, and give it free again.
+const TRIES: usize = 16;
 /// No structure of a call is longer (openat2(2), `E2BIG`).
 const PAGE: usize = 4096;
 
@@ -251,7 +254,9 @@ impl Request {
             if procfs.hidden.hides_list(&opened.path) { Err(Errno::EACCES) } else { Ok(opened) }
         };
         let creates = self.has(libc::O_CREAT);
-        let opened = if creates || self.has(TMPFILE) {
+        let opened = if procfs.outputs.are_judged() && self.may_write() {
+            self.open_own(call, procfs, place, own)?
+        } else if creates || self.has(TMPFILE) {
             umask(umask_of(call.pid)?);
             match open(if creates { own | found::flags(libc::O_EXCL) } else { own }) {
                 Err(Errno::EEXIST) if !self.has(libc::O_EXCL) => {
@@ -270,6 +275,70 @@ impl Request {
             fcntl(&opened.0.file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)))?;
         }
         Ok(opened)
+    }
+
+    /// Whether something can be written by it.
+    fn may_write(&self) -> bool {
+        self.changes() || self.has(libc::O_WRONLY | libc::O_RDWR)
+    }
+
+    /// Opens for writing what is not somebody else's output, and says whether it was made. What is there
+    /// is found first, and what was found is opened, whatever has the path's name by then.
+    fn open_own(
+        &self,
+        call: &Notification,
+        procfs: &Procfs,
+        place: &Place,
+        own: u64,
+    ) -> Result<(Found, bool), Errno> {
+        // Callers do without on older kernels.
+        if self.resolve != 0 {
+            return Err(Errno::ENOSYS);
+        }
+        let (creates, is_new) = (self.has(libc::O_CREAT), self.has(libc::O_EXCL));
+        let is_unnamed = self.has(TMPFILE);
+        let keep = self.has(libc::O_NOFOLLOW) || (creates && is_new);
+        let looks = found::path_only() | if keep { found::flags(libc::O_NOFOLLOW) } else { 0 };
+        let done = found::flags(libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW);
+        for _ in 0..TRIES {
+            match place.open(procfs, looks, 0) {
+                Ok(_) if creates && is_new && !is_unnamed => return Err(Errno::EEXIST),
+                Ok(Found { file, .. }) => {
+                    let path = found::real_path(file.as_raw_fd())?;
+                    match found::kind(&file)? {
+                        SFlag::S_IFLNK => return Err(Errno::ELOOP),
+                        SFlag::S_IFDIR if !is_unnamed => return Err(Errno::EISDIR),
+                        // It has no name to be judged by, until it is given one.
+                        SFlag::S_IFDIR => {}
+                        _ => procfs.outputs.may_change(&path)?,
+                    }
+                    umask(umask_of(call.pid)?);
+                    let name = found::own_name(file.as_raw_fd());
+                    // openat2(2) takes a mode for what is made, and for nothing else.
+                    let (flags, mode) =
+                        if is_unnamed { (own, self.mode) } else { (own & !done, 0) };
+                    let file = sys::open(libc::AT_FDCWD, &name, flags, mode, 0)?;
+                    return Ok((Found { file, path }, is_unnamed));
+                }
+                Err(Errno::ENOENT) if creates => {
+                    let (directory, name) = place.last(procfs, !keep)?;
+                    let path = joined(&directory.path, name.to_bytes());
+                    procfs.outputs.may_make(&path)?;
+                    umask(umask_of(call.pid)?);
+                    let flags = own | found::flags(libc::O_EXCL | libc::O_NOFOLLOW);
+                    match sys::open(directory.file.as_raw_fd(), &name, flags, self.mode, 0) {
+                        Err(Errno::EEXIST) if !is_new => {}
+                        Err(errno) => return Err(errno),
+                        Ok(file) => {
+                            procfs.outputs.made(&path);
+                            return Ok((Found { file, path }, true));
+                        }
+                    }
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::EAGAIN)
     }
 
     fn uses(&self, path: Vec<u8>, is_directory: bool, created: bool) -> Vec<Use> {

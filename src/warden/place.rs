@@ -360,6 +360,16 @@ impl Place {
         Ok((directory, last))
     }
 
+    /// The directory and the name to which it leads, be there something of that name or not. `follow` is
+    /// whether a link at its end is followed.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn last(&self, procfs: &Procfs, follow: bool) -> Result<(Found, CString), Errno> {
+        let Last { directory, name, .. } = self.start()?.run(procfs, follow)?;
+        Ok((Found::new(directory)?, name))
+    }
+
     fn admitted(&self, procfs: &Procfs, found: Found) -> Result<Found, Errno> {
         if procfs.hidden.hides(&found.path) {
             self.hidden.replace(Some(found.path));

@@ -14,6 +14,7 @@ use super::argument;
 use super::directories::Directories;
 use super::found::{c_string, errno};
 use super::hidden::Hidden;
+use super::outputs::Outputs;
 use crate::sys;
 
 /// What the warden has to know of proc(5) on this machine.
@@ -23,6 +24,8 @@ pub struct Procfs<'g> {
     elsewhere: Vec<Vec<u8>>,
     /// What does not exist, there and elsewhere.
     pub hidden: Hidden<'g>,
+    /// What of a directory is the script's own.
+    pub outputs: Outputs<'g>,
     /// Where processes stand.
     pub directories: Directories,
 }
@@ -33,7 +36,7 @@ impl<'g> Procfs<'g> {
     /// # Errors
     /// If `/proc` is not there or is another process-id namespace's: then nothing can be said of a
     /// script's processes.
-    pub fn read(hidden: Hidden<'g>) -> Result<Self, Errno> {
+    pub fn read(hidden: Hidden<'g>, outputs: Outputs<'g>) -> Result<Self, Errno> {
         let own = std::process::id().to_string();
         if fs::read_link("/proc/self").map_err(|error| errno(&error))? != *own {
             return Err(Errno::ESRCH);
@@ -47,14 +50,19 @@ impl<'g> Procfs<'g> {
             let point = unescaped(point);
             (kind == b"proc" && !is_below(&point, b"/proc")).then_some(point)
         });
-        Ok(Self { elsewhere: elsewhere.collect(), hidden, directories: Directories::default() })
+        Ok(Self {
+            elsewhere: elsewhere.collect(),
+            hidden,
+            outputs,
+            directories: Directories::default(),
+        })
     }
 
     /// The same for another thread.
     #[must_use]
     pub fn another(&self) -> Self {
-        let (elsewhere, hidden) = (self.elsewhere.clone(), self.hidden);
-        Self { elsewhere, hidden, directories: self.directories.another() }
+        let (elsewhere, outputs) = (self.elsewhere.clone(), self.outputs.clone());
+        Self { elsewhere, hidden: self.hidden, outputs, directories: self.directories.another() }
     }
 
     /// Whether what lies at this real path is not to be opened for a script.
@@ -122,6 +130,7 @@ mod tests {
         let procfs = Procfs {
             elsewhere: vec![b"/x y".to_vec()],
             hidden: Hidden::default(),
+            outputs: Outputs::default(),
             directories: Directories::default(),
         };
         let own = |name: &str| format!("/proc/{}{name}", std::process::id()).into_bytes();

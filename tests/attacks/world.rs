@@ -849,7 +849,7 @@ impl Drop for Beside {
 fn finish(command: &mut Command) -> bool {
     let mut child = command.spawn().unwrap();
     let here = command.get_current_dir().unwrap();
-    let limit = Instant::now() + Duration::from_secs(100);
+    let limit = Instant::now() + Duration::from_mins(10);
     let mut is_stopped = false;
     while Instant::now() < limit && !is_stopped {
         if child.try_wait().unwrap().is_some() {

@@ -142,6 +142,16 @@ pub fn clean_command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Adds the directories that rustup and Cargo find by `HOME`, so that `HOME` can be another.
+pub fn with_toolchain(command: &mut Command) -> &mut Command {
+    let home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
+    for (name, directory) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        let value = env::var_os(name).unwrap_or_else(|| home.join(directory).into());
+        command.env(name, value);
+    }
+    command
+}
+
 /// The output of a command that must succeed.
 pub fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap();

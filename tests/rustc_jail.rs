@@ -1,0 +1,337 @@
+//! rustc in the jail: what a procedural macro can do there, and that what is usual goes on as before.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use support::{Project, stderr, stdout, succeed};
+
+/// With a procedural macro `evil` of this body, which the package `app` calls, and another package that
+/// is compiled before.
+fn workspace(name: &str, body: &str) -> Project {
+    let package = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n{rest}")
+    };
+    let of_app = "[dependencies]\nevil = { path = \"../evil\" }\nother = { path = \"../other\" }\n";
+    let macro_ = format!(
+        "use std::{{env, fs}};\nuse proc_macro::TokenStream;\n\
+         fn deps() -> String {{\n    env::args().skip_while(|a| a != \"--out-dir\").nth(1).unwrap()\n}}\n\
+         fn other() -> Vec<std::path::PathBuf> {{\n    let all = fs::read_dir(deps()).unwrap();\n    \
+         let all = all.map(|entry| entry.unwrap().path());\n    \
+         all.filter(|path| path.file_name().unwrap().to_str().unwrap().contains(\"other\")).collect()\n}}\n\
+         #[proc_macro]\npub fn go(_: TokenStream) -> TokenStream {{\n    \
+         let _unused: (fn() -> _, fn() -> _) = (deps, other);\n{body}\n}}\n"
+    );
+    Project::of(
+        name,
+        &[
+            (
+                "Cargo.toml",
+                "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"evil\", \"other\"]\n",
+            ),
+            ("app/Cargo.toml", &package("app", of_app)),
+            (
+                "app/src/main.rs",
+                "evil::go!();\nfn main() {\n    println!(\"{TEXT}\");\n    other::x();\n}\n",
+            ),
+            ("app/data.txt", "of the package"),
+            ("other/Cargo.toml", &package("other", "")),
+            ("other/src/lib.rs", "pub fn x() {}\n"),
+            ("evil/Cargo.toml", &package("evil", "[lib]\nproc-macro = true\n")),
+            ("evil/src/lib.rs", &macro_),
+        ],
+    )
+}
+
+const JAIL: &str = "rustc.jail = true\n";
+
+/// Everything that one macro may want, none of which a failure of another keeps it from.
+const ATTACKS: &str = r#"
+    let home = env::var("HOME").unwrap();
+    drop(fs::write(format!("{home}/written"), "x"));
+    drop(fs::remove_file(format!("{home}/precious")));
+    drop(fs::set_permissions(format!("{home}/mode"), std::os::unix::fs::PermissionsExt::from_mode(0o666)));
+    drop(std::net::TcpStream::connect(fs::read_to_string("app/port").unwrap()));
+    drop(std::process::Command::new("sh").args(["-c", "touch \"$HOME/by-a-child\""]).status());
+    for path in other() {
+        if path.extension().is_some_and(|extension| extension == "d") {
+            drop(fs::write(&path, "x"));
+        }
+    }
+    drop(fs::write(format!("{}/libplanted-0123456789abcdef.rlib", deps()), "x"));
+    let key = fs::read_to_string(format!("{home}/key")).unwrap_or_default();
+    let token = env::var("A_TOKEN").unwrap_or_default();
+    format!("const TEXT: &str = \"[{key}] [{token}]\";").parse().unwrap()
+"#;
+
+/// What became of the world when such a workspace was built.
+fn attacked(policy: &str) -> (BTreeMap<&'static str, bool>, String) {
+    let project = workspace("attacked", ATTACKS);
+    project.write("brig.toml", policy);
+    let home = project.root.parent().unwrap().join("home");
+    fs::create_dir(&home).unwrap();
+    for name in ["precious", "mode", "key"] {
+        fs::write(home.join(name), "of the user").unwrap();
+    }
+    fs::set_permissions(home.join("mode"), fs::Permissions::from_mode(0o600)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    project.write("app/port", &listener.local_addr().unwrap().to_string());
+    let mut build = project.brig(&["run"]);
+    support::with_toolchain(&mut build);
+    let output = succeed(build.env("HOME", &home).env("A_TOKEN", "of the user's"));
+    let deps = project.root.join("target/debug/deps");
+    let text = stdout(&output);
+    let files: Vec<PathBuf> = fs::read_dir(&deps).unwrap().map(|e| e.unwrap().path()).collect();
+    let named =
+        |path: &Path, part: &str| path.file_name().unwrap().to_str().unwrap().contains(part);
+    let of_other =
+        files.iter().find(|path| named(path, "other-") && path.extension().unwrap() == "d");
+    let mode = fs::metadata(home.join("mode")).unwrap().permissions().mode();
+    let effects = BTreeMap::from([
+        ("writes to the home directory", home.join("written").exists()),
+        ("removes a file there", !home.join("precious").exists()),
+        ("changes a mode there", mode & 0o777 == 0o666),
+        ("has a child write there", home.join("by-a-child").exists()),
+        ("reads a key", text.contains("[of the user]")),
+        ("sees a secret variable", text.contains("[of the user's]")),
+        ("reaches the network", listener.accept().is_ok()),
+        ("edits another crate's output", fs::read(of_other.unwrap()).unwrap() == b"x"),
+        ("plants a library", files.iter().any(|path| named(path, "planted"))),
+    ]);
+    (effects, stderr(&output))
+}
+
+#[test]
+fn a_macro_reaches_nothing_outside() {
+    let (effects, _) = attacked("");
+    assert!(effects.values().all(|happened| *happened), "without the jail: {effects:#?}");
+    let (effects, said) = attacked(JAIL);
+    assert!(effects.values().all(|happened| !happened), "within: {effects:#?}");
+    for sentence in [
+        "the compilation of `app v1.0.0` tried to create `",
+        "/home/written`: no `files.write` rule of the policy `default` covers it",
+        "/home/key`: no `files.read` rule",
+        "which is another crate's output (by the procedural macro crate `evil`)",
+        "tried to reach `127.0.0.1`",
+    ] {
+        assert!(said.contains(sentence), "{sentence:?} in {said}");
+    }
+}
+
+/// Ways to another crate's output that lead over a name of the compilation's own.
+const DETOURS: &str = r#"
+    use std::os::unix::fs::symlink;
+    let victim = other().into_iter().find(|path| path.extension().is_some_and(|e| e == "d")).unwrap();
+    let before = fs::read(&victim).unwrap();
+    let hash = env::args().find_map(|a| Some(a.strip_prefix("extra-filename=")?.to_owned())).unwrap();
+    let own = |end: &str| format!("{}/app{hash}.{end}", deps());
+    drop(symlink(&victim, own("link")));
+    drop(fs::write(own("link"), "x"));
+    drop(fs::hard_link(&victim, own("hard")));
+    drop(fs::write(own("hard"), "x"));
+    drop(fs::rename(&victim, own("moved")));
+    fs::write(own("new"), "x").unwrap();
+    drop(fs::rename(own("new"), &victim));
+    let reader = fs::File::open(&victim).unwrap();
+    let again = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+    drop(fs::write(again, "x"));
+    drop(fs::write(format!("/proc/self/cwd/{}", victim.display()), "x"));
+    // Another compilation's temporary directory, which anybody's could be.
+    drop(fs::write(format!("{}/rustcABCDEF/symbols.o", deps()), "x"));
+    drop(fs::remove_dir_all(format!("{}/rustcABCDEF", deps())));
+    drop(fs::create_dir(format!("{}/rustcABCDEF", deps())));
+    drop(fs::remove_file(format!("{}/rustcABCDEF/symbols.o", deps())));
+    fs::create_dir(format!("{}/rmetaABCDEF", deps())).unwrap();
+    fs::write(format!("{}/rmetaABCDEF/mine", deps()), "x").unwrap();
+    fs::remove_dir_all(format!("{}/rmetaABCDEF", deps())).unwrap();
+    // A name that leads now here, now there.
+    fs::write(own("plain"), "").unwrap();
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (victim, own, ended) = (&victim, &own, &ended);
+        let swaps = scope.spawn(move || {
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                drop(symlink(&victim, own("a")));
+                drop(fs::rename(own("a"), own("swapped")));
+                drop(symlink(own("plain"), own("b")));
+                drop(fs::rename(own("b"), own("swapped")));
+            }
+        });
+        let mut written = 0;
+        for _ in 0..3000 {
+            written += usize::from(fs::write(own("swapped"), "x").is_ok());
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        swaps.join().unwrap();
+        assert!(written > 0, "the race was never run");
+    });
+    for end in ["link", "hard", "moved", "new", "plain", "swapped", "a", "b"] {
+        drop(fs::remove_file(own(end)));
+    }
+    let kept = fs::read(&victim).is_ok_and(|now| now == before);
+    format!("const TEXT: &str = \"kept: {kept}\";").parse().unwrap()
+"#;
+
+#[test]
+fn no_detour_leads_to_another_crates_output() {
+    for (policy, kept) in [("", false), (JAIL, true)] {
+        let project = workspace("detours", DETOURS);
+        project.write("brig.toml", policy);
+        succeed(&mut project.brig(&["build", "-p", "other", "-p", "evil"]));
+        let foreign = project.write("target/debug/deps/rustcABCDEF/symbols.o", "of another");
+        let text = stdout(&succeed(&mut project.brig(&["run"])));
+        assert!(text.contains(&format!("kept: {kept}")), "{policy:?}: {text}");
+        assert_eq!(fs::read(&foreign).ok().as_deref() == Some(b"of another"), kept, "{policy:?}");
+    }
+}
+
+/// Reads a file of the package, as `include_dir`, `askama` and `sqlx` do.
+const USUAL: &str = r#"
+    let directory = env::var("CARGO_MANIFEST_DIR").unwrap();
+    let text = fs::read_to_string(format!("{directory}/data.txt")).unwrap();
+    format!("const TEXT: &str = {text:?};").parse().unwrap()
+"#;
+
+fn usual(policy: &str) -> Project {
+    let project = workspace("usual", USUAL);
+    project.write("brig.toml", policy);
+    project
+}
+
+#[test]
+fn what_is_usual_works() {
+    let project = usual("extends = \"strict\"\nrustc.jail = true\n");
+    let brig = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = project.brig(arguments);
+        let said = stderr(&succeed(command.envs(variables.iter().copied())));
+        assert!(!said.contains("tried to"), "{arguments:?}: {said}");
+        said
+    };
+    for arguments in [
+        &["check"][..],
+        &["build"],
+        &["test", "--workspace"],
+        &["doc", "--no-deps"],
+        &["clippy"],
+        &["build", "--release"],
+        &["build", "--config", "profile.dev.incremental=false"],
+        &["build", "--config", "profile.dev.lto=\"thin\""],
+    ] {
+        brig(arguments, &[]);
+    }
+    assert_eq!(stdout(&succeed(&mut project.brig(&["run", "-q"]))), "of the package\n");
+    // What is compiled again is compiled by what was kept of the last time.
+    project.write(
+        "app/src/main.rs",
+        "evil::go!();\nfn main() {\n    println!(\"again {TEXT}\");\n}\n",
+    );
+    brig(&["build"], &[]);
+    assert_eq!(stdout(&succeed(&mut project.brig(&["run", "-q"]))), "again of the package\n");
+    assert!(fs::read_dir(project.root.join("target/debug/incremental")).unwrap().count() > 0);
+    for flags in [
+        "-C split-debuginfo=packed",
+        "-C split-debuginfo=unpacked",
+        "-C save-temps",
+        "-C codegen-units=4 -C opt-level=1",
+        "-C link-arg=-fuse-ld=bfd",
+        "--emit=asm,llvm-ir,link,metadata,dep-info",
+    ] {
+        brig(&["build"], &[("RUSTFLAGS", flags)]);
+    }
+}
+
+#[test]
+fn a_denial_fails_the_compilation_where_the_policy_says_so() {
+    let project = workspace("denied", ATTACKS);
+    project.write("app/port", "127.0.0.1:1");
+    project.write("brig.toml", "on-denial = \"fail\"\nrustc.jail = true\n");
+    let home = project.root.parent().unwrap().join("home");
+    fs::create_dir(&home).unwrap();
+    let check = || {
+        let mut check = project.brig(&["check"]);
+        support::with_toolchain(&mut check).env("HOME", &home).output().unwrap()
+    };
+    let output = check();
+    assert_eq!(output.status.code(), Some(101), "{}", stderr(&output));
+    assert!(stderr(&output).contains("(exit status: 124)"), "{}", stderr(&output));
+    // A rule of the package's lets it.
+    let rule = "rustc.jail = true\n[[package]]\nname = \"app\"\nrustc.jail = false\n";
+    project.write("brig.toml", rule);
+    let output = check();
+    assert!(
+        output.status.success() && !stderr(&output).contains("tried to"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+/// The same bytes come out as without the jail.
+#[test]
+fn the_outputs_are_those_of_a_compilation_without_it() {
+    let project = usual("");
+    let files = |policy: &str| {
+        project.write("brig.toml", policy);
+        succeed(&mut project.brig(&["clean"]));
+        // An incremental session names its object files at random.
+        succeed(&mut project.brig(&["build", "--config", "profile.dev.incremental=false"]));
+        let deps = project.root.join("target/debug/deps");
+        let entries = fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
+        let bytes = |path: PathBuf| (path.clone(), fs::read(path).unwrap());
+        entries.filter(|path| path.is_file()).map(bytes).collect::<BTreeMap<_, _>>()
+    };
+    let (without, within) = (files(""), files(JAIL));
+    assert!(without.len() > 5, "{:?}", without.keys());
+    let differ: Vec<_> =
+        without.iter().filter(|(path, bytes)| within.get(*path) != Some(bytes)).collect();
+    assert!(differ.is_empty(), "{:?}", differ.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    assert_eq!(without.len(), within.len(), "{:?}", within.keys());
+}
+
+/// A compiler wrapper that is no daemon's client is in the jail, too.
+#[test]
+fn a_users_wrapper_is_in_the_jail() {
+    let project = usual("");
+    let wrapper = project.write("wrapper", "#!/bin/sh\necho x >>\"$HOME/wrapped\"\nexec \"$@\"\n");
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let home = project.root.parent().unwrap().join("home");
+    fs::create_dir(&home).unwrap();
+    let calls = |policy: &str| {
+        project.write("brig.toml", policy);
+        succeed(&mut project.brig(&["clean"]));
+        drop(fs::remove_file(home.join("wrapped")));
+        let mut build = project.brig(&["build"]);
+        support::with_toolchain(&mut build);
+        let said = stderr(&succeed(build.env("RUSTC_WRAPPER", &wrapper).env("HOME", &home)));
+        let count = fs::read_to_string(home.join("wrapped")).unwrap_or_default().lines().count();
+        (count, said.matches("/home/wrapped`: no `files.write` rule").count())
+    };
+    // Cargo's questions to the compiler run nobody's code, and are not in the jail.
+    let ((all, none), (questions, denied)) = (calls(""), calls(JAIL));
+    assert_eq!((none, denied, all - questions), (0, 3, 3), "{all} {questions}");
+}
+
+/// What a daemon compiles is compiled outside: the wrapper is not called, and a person hears of it.
+#[test]
+fn a_wrapper_with_a_daemon_is_left_out() {
+    let project = usual("");
+    let wrapper = project.write("sccache", "#!/bin/sh\necho \"$*\" >>\"$WRAPPED\"\nexec \"$@\"\n");
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let log = project.root.parent().unwrap().join("wrapped");
+    let warning = format!("so called without `{}`, which has a daemon", wrapper.display());
+    for (policy, is_called) in [("", true), (JAIL, false)] {
+        project.write("brig.toml", policy);
+        succeed(&mut project.brig(&["clean"]));
+        fs::write(&log, "").unwrap();
+        let mut build = project.brig(&["build"]);
+        build.env("RUSTC_WRAPPER", &wrapper).env("WRAPPED", &log);
+        let said = stderr(&succeed(&mut build));
+        assert_eq!(said.matches(&warning).count(), usize::from(!is_called), "{said}");
+        let calls = fs::read_to_string(&log).unwrap();
+        assert_eq!(calls.contains("--crate-name evil"), is_called, "{calls}");
+    }
+}
