@@ -507,7 +507,7 @@ fn searched_directories_bring_nothing_into_the_compiler() {
 
     let output = fail(&mut checked(project.brig(&[])));
     assert_ran(&project, &output, &[]);
-    let reason = "the directory holds `libplanted.so`, which is a procedural macro to rustc";
+    let reason = "the directory holds `libplanted.so`, which can be a procedural macro to rustc";
     for (name, _) in keys {
         assert_withheld(&output, name, "cargo::rustc-link-search=/", reason);
     }

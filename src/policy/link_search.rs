@@ -47,6 +47,9 @@ pub enum Refusal {
     /// An option instead of a path.
     #[error("a path that begins with `-` becomes an option of the linker driver")]
     Option,
+    /// A path that means another one to the loader.
+    #[error("the dynamic loader replaces what follows a `$` in it by another directory's name")]
+    Token,
     /// More directories than anybody needs.
     #[error("it names more than {MOST} directories")]
     TooMany,
@@ -57,7 +60,7 @@ pub enum Refusal {
     StandsIn(String),
     /// A directory with a procedural macro.
     #[error(
-        "the directory holds `{0}`, which is a procedural macro to rustc, and which it would execute: \
+        "the directory holds `{0}`, which can be a procedural macro to rustc, and which it would execute: \
          `native=` before the directory keeps rustc from looking for crates in it"
     )]
     Macro(String),
@@ -109,6 +112,10 @@ impl LinkSearch {
         }
         if path.starts_with('-') {
             return Err(Refusal::Option);
+        }
+        // `$LIB`, `$ORIGIN`, `$PLATFORM`, also in braces (ld.so(8), "Dynamic string tokens").
+        if value.contains('$') {
+            return Err(Refusal::Token);
         }
         let crates = kind != "native" && kind != "framework";
         Ok(Self { path: PathBuf::from(path), crates })
@@ -189,8 +196,9 @@ impl Places<'_> {
             return Ok(());
         }
         if crates {
-            for name in names_in(&directory)? {
-                if is_macro(&directory.join(&name)) {
+            let names = names_in(&directory)?;
+            for name in &names {
+                if is_macro(&directory.join(name)) || is_described(name, &names) {
                     return Err(Refusal::Macro(name.to_string_lossy().into_owned()));
                 }
             }
@@ -290,15 +298,28 @@ fn stands_in(name: &[u8]) -> bool {
         || is_shared && RUNTIME.iter().any(begins)
 }
 
-/// Whether rustc takes a file for a procedural macro: a shared library with the symbol by which it
-/// finds what to execute (`rustc_metadata/src/creader.rs`, `dlsym_proc_macros`).
+/// Whether rustc takes a shared library for a crate's by the description of the crate that lies beside it
+/// (`rustc_metadata/src/locator.rs`).
+fn is_described(name: &OsString, names: &[OsString]) -> bool {
+    let path = Path::new(name);
+    is_library(path)
+        && ["rmeta", "rlib"].iter().any(|end| {
+            let beside = path.with_extension(end);
+            names.iter().any(|other| other == beside.as_os_str())
+        })
+}
+
+fn is_library(path: &Path) -> bool {
+    let extension = path.extension();
+    extension.is_some_and(|extension| ["so", "dylib", "dll"].iter().any(|e| extension == *e))
+}
+
+/// Whether rustc can take a file for a procedural macro, and so load it: a shared library with the
+/// section in which a crate is described (`rustc_metadata/src/locator.rs`, `get_metadata_section`).
 fn is_macro(path: &Path) -> bool {
-    const MARK: &[u8] = b"__rustc_proc_macro_decls_";
+    const MARK: &[u8] = b".rustc\0";
     const PIECE: usize = 64 * 1024;
-    let is_library = path
-        .extension()
-        .is_some_and(|extension| ["so", "dylib", "dll"].iter().any(|e| extension == *e));
-    if !is_library || !path.is_file() {
+    if !is_library(path) || !path.is_file() {
         return false;
     }
     // One that cannot be read may be one.
@@ -410,7 +431,7 @@ mod tests {
             fs::write(root.join(directory).join("libfoo.so"), &text).unwrap();
             assert_eq!(of(directory), None);
             // Over the border of two pieces.
-            text.extend_from_slice(b"__rustc_proc_macro_decls_0__");
+            text.extend_from_slice(b"\0.rustc\0");
             fs::write(root.join(directory).join("libfoo.so"), text).unwrap();
         }
         let planted = Some(Refusal::Macro("libfoo.so".to_owned()));
@@ -440,6 +461,10 @@ mod tests {
         searched.note(LinkSearch::parse("native=../x").unwrap()).unwrap();
         assert_eq!(searched.judge(&outside)[0].1, Refusal::Upwards);
 
+        fs::write(root.join("package/lib/libfoo.so"), "").unwrap();
+        assert_eq!(of("lib"), None);
+        fs::write(root.join("package/lib/libfoo.rmeta"), "").unwrap();
+        assert_eq!(of("lib"), planted);
         for directory in directories {
             fs::write(root.join(directory).join("libc.so"), "GROUP ( evil.a )").unwrap();
         }

@@ -67,6 +67,14 @@ static void another_linker_by_compiler_path(void) {
     succeed();
 }
 
+/* LLD ends in a crash where it is asked to, and shows it with names. */
+static void another_symbolizer_for_a_crash(void) {
+    program(out("symbolizer"));
+    say(text("cargo::rustc-env=LLVM_SYMBOLIZER_PATH=%s", out("symbolizer")));
+    say("cargo::rustc-env=FORCE_LLD_DIAGNOSTICS_CRASH=1");
+    succeed();
+}
+
 static void log_into_a_file(void) {
     say(text("cargo::rustc-env=RUSTC_LOG_OUTPUT_TARGET=%s", outside("new")));
     say("cargo::rustc-env=RUSTC_LOG=info");
@@ -157,6 +165,7 @@ const struct attack INSTRUCTIONS[] = {
     ATTACK(audit_by_a_library),
     ATTACK(another_compiler_in_path),
     ATTACK(another_linker_by_compiler_path),
+    ATTACK(another_symbolizer_for_a_crash),
     ATTACK(log_into_a_file),
     ATTACK(argument_file_as_library_directory),
     ATTACK(argument_file_as_flag),

@@ -7,6 +7,7 @@ pub(crate) const CASES: &[Case] = &[
     case("audit_by_a_library", Effect::Changes, RELAY).not_if_permissive().linked(),
     case("another_compiler_in_path", Effect::Changes, RELAY).not_if_permissive().linked(),
     case("another_linker_by_compiler_path", Effect::Changes, RELAY).not_if_permissive().linked(),
+    case("another_symbolizer_for_a_crash", Effect::Changes, RELAY).not_if_permissive().linked(),
     case("log_into_a_file", Effect::Changes, RELAY).not_if_permissive().linked(),
     case("argument_file_as_library_directory", Effect::Changes, RELAY).not_if_permissive().linked(),
     case("argument_file_as_flag", Effect::Changes, RELAY).not_if_permissive().linked(),

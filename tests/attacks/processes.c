@@ -218,7 +218,7 @@ static void survive(void) {
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     /* The terminal's end is not the build's. */
     signal(SIGHUP, SIG_IGN);
-    char *words[] = {(char *)text("%s-survivor-%s", told("id"), name), "60", NULL};
+    char *words[] = {(char *)text("%s-survivor-%s", told("id"), name), "900", NULL};
     execv("/bin/sleep", words);
     _exit(1);
 }
@@ -281,7 +281,7 @@ static void stay_stopped(void) {
 }
 
 static void stay_as_a_shells_job(void) {
-    const char *job = text("exec -a %s-survivor-%s sleep 60", told("id"), name);
+    const char *job = text("exec -a %s-survivor-%s sleep 900", told("id"), name);
     execl("/bin/bash", "bash", "-c",
           text("setsid bash -c '%s' </dev/null >/dev/null 2>&1 &", job), NULL);
 }

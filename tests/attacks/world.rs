@@ -761,7 +761,7 @@ impl World {
                 if line.starts_with(name.as_bytes()) {
                     found = true;
                     let pid = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                    kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
                 }
             }
             if found || Instant::now() >= limit {
