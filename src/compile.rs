@@ -111,7 +111,8 @@ impl Compile<'_> {
         };
         let out_dir = directory(&self.paths.out_dir)?;
         let compiler = found(self.compiler)?;
-        let unit = Unit::of_compilation(variables, &compiler, &out_dir)?;
+        let mut unit = Unit::of_compilation(variables, &compiler, &out_dir)?;
+        unit.of_cargo = self.parent.variables();
         let tmp = PrivateDir::new("tmp")?;
         let private = Private { tmp: tmp.path(), home: tmp.path(), library: None };
         let fails = policy.fails_by_denial();
@@ -134,7 +135,7 @@ impl Compile<'_> {
         let plan = Plan::new(&grants)?;
         let null = OpenOptions::new().write(true).open("/dev/null").map_err(Error::Null)?;
         let mut stdout = io::stdout();
-        let outcome = supervise::supervise(plan, start, &grants, &out_dir, &null, |piece| {
+        let outcome = supervise::supervise(plan, start, &grants, &[], &null, |piece| {
             stdout.write_all(piece).and_then(|()| stdout.flush()).map_err(relay::Error::Write)
         });
         let Outcome { status, report, .. } = match outcome {

@@ -137,9 +137,10 @@ impl Request {
 /// # Errors
 /// See [`Error`].
 pub fn run(request: Request) -> Result<exit::Ending, Error> {
-    let settings = Settings::from(&ParentEnvironment::read());
+    let parent = ParentEnvironment::read();
+    let settings = Settings::from(&parent);
     let launcher = request.launcher.clone();
-    let ending = run_by(&settings, request);
+    let ending = run_by(&settings, &parent, request);
     if let (Err(_), Some(session)) = (&ending, &settings.session)
         && let Err(error) = session::note_not_run(session, &launcher)
     {
@@ -148,13 +149,18 @@ pub fn run(request: Request) -> Result<exit::Ending, Error> {
     ending
 }
 
-fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> {
-    let unit = Unit::parse(
+fn run_by(
+    settings: &Settings,
+    parent: &ParentEnvironment,
+    request: Request,
+) -> Result<exit::Ending, Error> {
+    let mut unit = Unit::parse(
         env::vars_os().collect(),
         &request.script,
         request.arguments.clone(),
         request.workspace.clone(),
     )?;
+    unit.of_cargo = parent.variables();
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
     let policy = Policy::of(&Layers::read(&settings.places)?, &unit.package, &unit.version);
     let lent = settings.session.as_deref().map(Lent::by).unwrap_or_default();
@@ -186,9 +192,9 @@ fn run_by(settings: &Settings, request: Request) -> Result<exit::Ending, Error> 
     let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
     let observed = record::space_for(&record)?;
     let started = SystemTime::now();
-    let outcome = supervise::supervise(plan, start, &grants, &unit.out_dir, &observed, |piece| {
-        relay.feed(piece)
-    });
+    let filled = [unit.out_dir.as_path(), dirs.tmp()];
+    let outcome =
+        supervise::supervise(plan, start, &grants, &filled, &observed, |piece| relay.feed(piece));
     let Outcome { status, exceeded, report } = match outcome {
         Ok(outcome) => outcome,
         Err(supervise::Error::Stopped { signal }) => {

@@ -27,7 +27,8 @@
 //! - [`doctor`]: can scripts be jailed on this machine, and how well?
 //! - [`completeness`]: is every script of the build a launcher?
 //! - [`audit`]: does every script do only what was approved?
-//! - [`exit`]: exit codes; [`digest`]: how digests are written; [`sys`]: system calls, the only unsafe code
+//! - [`exit`]: exit codes; [`digest`]: how digests are written; [`elf`]: what a program is linked with;
+//!   [`sys`]: system calls, the only unsafe code
 
 pub mod access;
 pub mod audit;
@@ -39,6 +40,7 @@ pub mod config;
 pub mod denials;
 pub mod digest;
 pub mod doctor;
+pub mod elf;
 pub mod exit;
 pub mod finding;
 pub mod freeze;

@@ -4,6 +4,7 @@
 //! their own environment, because `cargo::rustc-env` and a workspace's `[env]` table write there,
 //! but in the environment with which Cargo itself was executed (`/proc/PID/environ`, proc(5)).
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -49,6 +50,12 @@ impl ParentEnvironment {
             })
             .collect();
         Self { variables }
+    }
+
+    /// All of it; none if it could not be read.
+    #[must_use]
+    pub fn variables(&self) -> Option<BTreeMap<OsString, OsString>> {
+        (!self.variables.is_empty()).then(|| self.variables.iter().cloned().collect())
     }
 
     /// The value of one variable.

@@ -106,6 +106,7 @@ impl StoredUnit<'_> {
             script: PathBuf::from(&*self.script),
             arguments: Vec::new(),
             variables: env::vars_os().chain(self.variables.iter().map(variable)).collect(),
+            of_cargo: None,
             jobserver: None,
         }
     }

@@ -139,7 +139,7 @@ fn stop_signals() -> SigSet {
 }
 
 /// Runs a script in the jail and returns when nothing of it is left. `relay` gets its standard
-/// output piece by piece; into `observed` goes what the warden observed, as the fields of a JSON
+/// output piece by piece; `directories` are those that it can fill; into `observed` goes what the warden observed, as the fields of a JSON
 /// object.
 ///
 /// # Errors
@@ -148,7 +148,7 @@ pub fn supervise(
     plan: Plan,
     start: Start,
     grants: &Grants,
-    out_dir: &Path,
+    directories: &[&Path],
     observed: &File,
     mut relay: impl FnMut(&[u8]) -> Result<(), relay::Error>,
 ) -> Result<Outcome, Error> {
@@ -201,7 +201,7 @@ pub fn supervise(
     };
     drop((script, report_of_warden, lifeline_of_warden, plan));
 
-    let watchdog = Watchdog::new(grants.policy.limits, out_dir, warden.as_raw());
+    let watchdog = Watchdog::new(grants.policy.limits, directories, warden.as_raw());
     let lifeline = Lifeline { warden, held: Some(lifeline), until: None };
     let streams = Streams { output, errors, report, stops, lifeline, watchdog };
     let drained = streams.drain(&mut relay);

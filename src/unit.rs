@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use crate::elf;
 use build_dir::BuildDir;
 
 /// Variables by name.
@@ -45,6 +46,9 @@ pub struct Unit {
     pub arguments: Vec<OsString>,
     /// The environment as Cargo gave it.
     pub variables: Variables,
+    /// Cargo's own environment, where it is known: a workspace's `[env]` table changes what scripts are
+    /// given, and is not to say where the user's directories are.
+    pub of_cargo: Option<Variables>,
     /// What the jobserver needs to be reached.
     pub jobserver: Option<Jobserver>,
 }
@@ -160,6 +164,7 @@ impl Unit {
             arguments,
             jobserver: Jobserver::of(&variables),
             variables,
+            of_cargo: None,
         })
     }
 
@@ -203,6 +208,7 @@ impl Unit {
             arguments: Vec::new(),
             jobserver: Jobserver::of(&variables),
             variables,
+            of_cargo: None,
         })
     }
 
@@ -210,6 +216,12 @@ impl Unit {
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|v| !v.is_empty())
+    }
+
+    /// One of the variables that say where the user's directories are.
+    fn users(&self, name: &str) -> Option<&OsStr> {
+        let variables = self.of_cargo.as_ref().unwrap_or(&self.variables);
+        variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|v| !v.is_empty())
     }
 
     /// The directory that holds `OUT_DIR` and Cargo's own files about this run, and the record.
@@ -222,13 +234,13 @@ impl Unit {
     /// name-service libraries into a program that must load nothing.
     #[must_use]
     pub fn home(&self) -> Option<PathBuf> {
-        self.variable("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+        self.users("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
     /// `CARGO_HOME`, or its default.
     #[must_use]
     pub fn cargo_home(&self) -> Option<PathBuf> {
-        self.variable("CARGO_HOME")
+        self.users("CARGO_HOME")
             .map(PathBuf::from)
             .or_else(|| self.home().map(|home| home.join(".cargo")))
     }
@@ -236,7 +248,7 @@ impl Unit {
     /// `RUSTUP_HOME`, or its default.
     #[must_use]
     pub fn rustup_home(&self) -> Option<PathBuf> {
-        self.variable("RUSTUP_HOME")
+        self.users("RUSTUP_HOME")
             .map(PathBuf::from)
             .or_else(|| self.home().map(|home| home.join(".rustup")))
     }
@@ -266,7 +278,7 @@ impl Unit {
     /// The absolute directories of `PATH`.
     #[must_use]
     pub fn search_path(&self) -> Vec<PathBuf> {
-        let path = self.variable("PATH").unwrap_or_default();
+        let path = self.users("PATH").unwrap_or_default();
         env::split_paths(path).filter(|path| path.is_absolute()).collect()
     }
 
@@ -278,8 +290,8 @@ impl Unit {
     }
 
     /// The outputs of dependencies that this script was told of: the `OUT_DIR`s named in `DEP_*`
-    /// variables, and what the build made of the directories in `LD_LIBRARY_PATH`, in which its own
-    /// shared libraries lie. Scripts choose both: [`BuildDir`] keeps to the build directory.
+    /// variables, and, of what Cargo has compiled, the shared libraries that the script is linked with.
+    /// Scripts choose both: [`BuildDir`] keeps to the build directory.
     #[must_use]
     pub fn dependency_outputs(&self) -> Vec<PathBuf> {
         let build_dir = self.build_dir();
@@ -289,7 +301,12 @@ impl Unit {
             if name.starts_with(b"DEP_") || name.starts_with(b"CARGO_DEP_") {
                 outputs.extend(build_dir.out_dirs_in(value));
             } else if name == b"LD_LIBRARY_PATH" {
-                outputs.extend(env::split_paths(value).filter_map(|p| build_dir.library_dir(&p)));
+                let directories = env::split_paths(value);
+                let directories = directories.filter_map(|path| build_dir.library_dir(&path));
+                let (of_cargo, of_scripts): (Vec<_>, Vec<_>) =
+                    directories.partition(|path| build_dir.out_dir_around(path).is_none());
+                outputs.extend(of_scripts);
+                outputs.extend(self.libraries_in(&of_cargo));
             } else if is_artifact_variable(name) {
                 outputs.extend(build_dir.inside(Path::new(value)));
             }
@@ -297,6 +314,23 @@ impl Unit {
         outputs.sort();
         outputs.dedup();
         outputs
+    }
+
+    /// The libraries in these directories with which the script is linked, and those with which they are.
+    /// All else there is other crates' outputs.
+    fn libraries_in(&self, directories: &[PathBuf]) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = Vec::new();
+        let mut todo = elf::needed(&self.script);
+        while let Some(name) = todo.pop() {
+            let candidates = directories.iter().map(|directory| directory.join(&name));
+            if let Some(library) = candidates.into_iter().find(|path| path.is_file())
+                && !found.contains(&library)
+            {
+                todo.extend(elf::needed(&library));
+                found.push(library);
+            }
+        }
+        found
     }
 
     /// Whether Cargo sets a variable of this name for build scripts, so that it always passes.

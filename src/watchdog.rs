@@ -33,7 +33,8 @@ const BLOCK: u64 = 512;
 #[derive(Debug)]
 pub struct Watchdog {
     limits: Limits,
-    out_dir: PathBuf,
+    /// What the script can fill: `OUT_DIR` and `TMPDIR`.
+    directories: Vec<PathBuf>,
     /// The process whose descendants are the script's.
     warden: i32,
     end: Option<Instant>,
@@ -44,11 +45,12 @@ pub struct Watchdog {
 impl Watchdog {
     /// Begins to watch what the warden starts.
     #[must_use]
-    pub fn new(limits: Limits, out_dir: &Path, warden: i32) -> Self {
+    pub fn new(limits: Limits, directories: &[&Path], warden: i32) -> Self {
         let now = Instant::now();
         let end = limits.wall_time.and_then(|time| now.checked_add(Duration::from_secs(time)));
         let next = now + INTERVAL;
-        Self { limits, out_dir: out_dir.to_owned(), warden, end, next, printed: 0 }
+        let directories = directories.iter().map(|path| path.to_path_buf()).collect();
+        Self { limits, directories, warden, end, next, printed: 0 }
     }
 
     /// When to look next.
@@ -89,7 +91,8 @@ impl Watchdog {
                 return Some(Limit::Memory);
             }
         }
-        let is_full = out_dir.is_some() && exceeds(size_of(&self.out_dir), out_dir);
+        let size = || self.directories.iter().map(|directory| size_of(directory)).sum();
+        let is_full = out_dir.is_some() && exceeds(size(), out_dir);
         is_full.then_some(Limit::OutDir)
     }
 }
@@ -198,7 +201,7 @@ mod tests {
 
     fn watchdog(limits: Limits, out_dir: &Path) -> Watchdog {
         let own = i32::try_from(std::process::id()).unwrap();
-        let mut watchdog = Watchdog::new(limits, out_dir, own);
+        let mut watchdog = Watchdog::new(limits, &[out_dir], own);
         watchdog.next = Instant::now();
         watchdog
     }

@@ -53,3 +53,51 @@ fn outputs_of_others_are_closed_with_and_without_a_target() {
         std::fs::remove_dir_all(project.root.join("target")).unwrap();
     }
 }
+
+/// Lists what Cargo has compiled for others, and calls a shared library of another package.
+const LINKED: &str = r#"
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    assert_eq!(shared::answer(), 42);
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let deps = std::fs::read_dir(format!("{package}/../target/debug/deps")).into_iter().flatten();
+    let read = deps.flatten().filter(|file| std::fs::read(file.path()).is_ok());
+    let names = read.map(|file| file.file_name().into_string().unwrap());
+    let others = names.filter(|name| !(name.contains("shared") && name.ends_with(".so"))).count();
+    println!("cargo::warning=others {others}");
+}
+"#;
+
+#[test]
+fn of_what_is_compiled_a_script_reads_the_libraries_that_it_is_linked_with() {
+    let manifest = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2024\"\n{rest}")
+    };
+    let of_script = "[build-dependencies]\nshared.path = \"../shared\"\n[dependencies]\nfirst.path = \"../first\"\n";
+    let project = Project::of(
+        "linked",
+        &[
+            (
+                "Cargo.toml",
+                "[workspace]\nresolver = \"3\"\nmembers = [\"first\", \"script\", \"shared\"]\n",
+            ),
+            ("first/Cargo.toml", &manifest("first", "")),
+            ("first/src/lib.rs", ""),
+            ("shared/Cargo.toml", &manifest("shared", "[lib]\ncrate-type = [\"dylib\"]\n")),
+            ("shared/src/lib.rs", "pub fn answer() -> u8 { 42 }\n"),
+            ("script/Cargo.toml", &manifest("script", of_script)),
+            ("script/src/lib.rs", ""),
+            ("script/build.rs", LINKED),
+            (".cargo/config.toml", "[build]\nrustflags = [\"-Cprefer-dynamic\"]\n"),
+        ],
+    );
+    succeed(&mut project.brig(&["build", "-p", "first"]));
+    let others = |output: &std::process::Output| {
+        let text = stderr(output);
+        let count = text.lines().find_map(|line| line.split_once("others ")?.1.parse::<u32>().ok());
+        count.unwrap_or_else(|| panic!("{}", shown(output)))
+    };
+    assert!(others(&succeed(&mut project.cargo(&["build"]))) > 0);
+    succeed(&mut project.cargo(&["clean", "-p", "script"]));
+    assert_eq!(others(&succeed(&mut project.brig(&["build"]))), 0);
+}

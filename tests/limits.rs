@@ -59,6 +59,12 @@ fn main() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
+        "tmp" => {
+            for number in 0.. {
+                fs::write(std::env::temp_dir().join(format!("{number}")), vec![1; 1 << 20]).unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         "output" => loop {
             println!("{}", "x".repeat(1000));
         },
@@ -118,6 +124,13 @@ fn a_script_beyond_a_limit_is_ended() {
         assert_eq!(finding["fatal"], true);
         fs::remove_dir_all(limited.project.root.join("target")).unwrap();
     }
+}
+
+#[test]
+fn what_lies_in_tmpdir_counts_as_what_lies_in_out_dir() {
+    let limited = Limited::new();
+    let output = fail(limited.build("out-dir", 20).env("T_WHAT", "tmp"));
+    assert_eq!(limited.finding()["code"], "limit-out-dir", "{}", shown(&output));
 }
 
 #[test]

@@ -13,7 +13,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use nix::unistd::geteuid;
+use nix::sys::stat::Mode;
+use nix::unistd::{geteuid, mkfifo};
 use serde_json::Value;
 use support::{Project, TOOL, clean_command, fail, shown, stderr, stdout, succeed, summary};
 
@@ -504,6 +505,90 @@ fn a_beginning_is_a_policy_and_never_written_over() {
     assert_eq!(fs::read(world.project.root.join("brig.toml")).unwrap(), before);
 }
 
+/// What cannot be read is not taken for what is not there.
+#[test]
+fn a_document_that_cannot_be_read_stops_every_script() {
+    let world = World::new();
+    let path = world.project.root.join("brig.toml");
+    let link = |to: &str| std::os::unix::fs::symlink(to, &path).unwrap();
+    let kinds: [(&str, &dyn Fn()); 4] = [
+        ("a link that leads nowhere", &|| link("/nowhere/brig.toml")),
+        ("a link that leads to itself", &|| link("brig.toml")),
+        ("a directory", &|| fs::create_dir(&path).unwrap()),
+        ("a fifo", &|| mkfifo(&path, Mode::S_IRWXU).unwrap()),
+    ];
+    for (what, make) in kinds {
+        make();
+        let output = world.build(&mut world.brig(&["build"]));
+        let said = format!("cannot read the policy `{}`", path.display());
+        assert!(!output.status.success(), "{what}");
+        assert!(stderr(&output).contains(&said), "{what}: {}", shown(&output));
+        let output = fail(&mut world.brig(&["policy", "check"]));
+        assert!(stderr(&output).contains(&said), "{what}: {}", shown(&output));
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir(&path).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+    }
+    let output = fail(&mut world.brig(&["policy", "check", "/dev/zero"]));
+    assert!(stderr(&output).contains("it is no regular file"), "{}", shown(&output));
+    fs::create_dir(world.outside.join("config/cargo-brig")).unwrap();
+    let of_user = world.outside.join("config/cargo-brig/policy.toml");
+    std::os::unix::fs::symlink("/nowhere", of_user).unwrap();
+    assert!(!world.build(&mut world.brig(&["build"])).status.success());
+}
+
+/// A workspace has Cargo set variables for its scripts. Where the user's directories are it does not say.
+#[test]
+fn a_workspace_moves_no_placeholder() {
+    let world = World::new();
+    let outside = world.outside.to_str().unwrap();
+    std::os::unix::fs::symlink(outside, world.outside.join("home/.pyenv")).unwrap();
+    fs::create_dir(world.outside.join("cargo")).unwrap();
+    std::os::unix::fs::symlink(outside, world.outside.join("cargo/registry")).unwrap();
+    let set =
+        |name: &str, value: &str| format!("{name} = {{ value = \"{value}\", force = true }}\n");
+    let path = format!("{outside}:{outside}/data:{}", std::env::var("PATH").unwrap());
+    let table = [set("PATH", &path), set("HOME", &format!("{outside}/home"))];
+    world.project.write(".cargo/config.toml", &format!("[env]\n{}", table.concat()));
+    assert_eq!(world.done(&mut world.brig(&["build"])), BY_DEFAULT);
+}
+
+#[test]
+fn nothing_wide_is_learned() {
+    let script = "fn main() {
+        drop(std::fs::read_dir(\"/\").map(|all| all.count()));
+        for path in [\"/written-by-a-script\", \"/etc/written-by-a-script\", \"/usr/local/x-of-a-script\"] {
+            drop(std::fs::write(path, \"\"));
+        }
+        let outside = std::fs::read_to_string(\"outside\").unwrap();
+        for name in [\".env\", \"server.key\", \"data/plain\", \"home/.config/tool\"] {
+            drop(std::fs::read(format!(\"{outside}/{name}\")));
+        }
+    }";
+    let world = World::new();
+    world.project.write("build.rs", script);
+    for name in [".env", "server.key", "data/plain", "home/.config/tool"] {
+        fs::create_dir_all(world.outside.join("home/.config")).unwrap();
+        fs::write(world.outside.join(name), "x").unwrap();
+    }
+    let home = world.outside.join("home");
+    let brig = |arguments: &[&str]| {
+        let mut command = world.brig(arguments);
+        support::with_toolchain(&mut command).env("HOME", &home);
+        command
+    };
+    succeed(&mut brig(&["build"]));
+    let learned = stdout(&succeed(&mut brig(&["policy", "learn"])));
+    let rules: String = learned.lines().filter(|line| !line.starts_with('#')).collect();
+    let remarks: String = learned.lines().filter(|line| line.starts_with('#')).collect();
+    assert!(rules.contains("/outside/data/plain"), "{learned}");
+    for wide in ["[\"/\"", "/etc", "/usr", ".env", "server.key", "/.config"] {
+        assert!(!rules.contains(wide) && remarks.contains(wide), "{wide}: {learned}");
+    }
+}
+
 #[test]
 fn what_is_learned_is_enough_and_opens_no_secret() {
     let world = World::new();
@@ -520,19 +605,9 @@ fn what_is_learned_is_enough_and_opens_no_secret() {
         ),
     );
     let home = world.outside.join("home");
-    // The toolchain is found by the real home directory.
-    let toolchain = |command: &mut Command| {
-        let real = PathBuf::from(std::env::var_os("HOME").unwrap());
-        for (name, directory) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
-            if std::env::var_os(name).is_none() {
-                command.env(name, real.join(directory));
-            }
-        }
-        command.env("HOME", &home);
-    };
     let brig = |arguments: &[&str]| {
         let mut command = world.brig(arguments);
-        toolchain(&mut command);
+        support::with_toolchain(&mut command).env("HOME", &home);
         command
     };
     assert_eq!(world.done(&mut brig(&["build"])), BY_DEFAULT);

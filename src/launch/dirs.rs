@@ -61,6 +61,12 @@ impl Dirs {
         Ok((dirs, grants))
     }
 
+    /// The script's `TMPDIR`.
+    #[must_use]
+    pub fn tmp(&self) -> &Path {
+        self.tmp.path()
+    }
+
     fn with(lent: Lent, unit: &Unit) -> Result<Self, Error> {
         let home = lent.home.filter(|home| is_empty(home)).map(PrivateDir::lent);
         let preload = match lent.library.and_then(Preload::lent) {

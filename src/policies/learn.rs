@@ -11,6 +11,7 @@ use super::{Error, print};
 use crate::access::{Kind, Outcome, printable};
 use crate::cli::Learn;
 use crate::exit::Ending;
+use crate::policy::Right;
 use crate::policy::allowing::allowing;
 use crate::policy::document::Unnamed;
 use crate::policy::layers::Layers;
@@ -59,6 +60,39 @@ const SECRETS: &[&str] = &[
     "/var/run/secrets",
 ];
 
+/// Parts of names of files with keys, passwords and their like, wherever they lie.
+const NAMED_LIKE_SECRETS: &[&str] = &[
+    "credential",
+    "gradle.properties",
+    "id_ecdsa",
+    "id_ed25519",
+    "id_rsa",
+    "keystore",
+    "password",
+    "secret",
+    "settings.xml",
+    "token",
+    "wallet",
+];
+
+fn is_named_like_a_secret(place: &str) -> bool {
+    let name = place.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let ends = [".jks", ".kdbx", ".key", ".p12", ".pem", ".pfx"];
+    name == ".env"
+        || name.starts_with(".env.")
+        || ends.iter().any(|end| name.ends_with(end))
+        || NAMED_LIKE_SECRETS.iter().any(|part| name.contains(part))
+}
+
+/// Whether it is to write where programs and settings of the whole system lie.
+fn is_the_systems(right: Right, place: &str) -> bool {
+    const SYSTEM: &[&str] = &[
+        "/bin", "/boot", "/dev", "/etc", "/lib", "/opt", "/proc", "/run", "/sbin", "/sys", "/usr",
+        "/var",
+    ];
+    right == Right::Write && SYSTEM.iter().any(|directory| is_below(place, directory))
+}
+
 /// The rules of one package.
 #[derive(Debug, Default)]
 struct Needs {
@@ -76,9 +110,14 @@ impl Needs {
         } else {
             path
         };
+        // What lies right below the root, and the root itself, hold what is nobody's business here.
+        let is_wide = Path::new(place).components().count() <= 2 || is_the_systems(right, place);
         let place = known.shorten(place).into_owned();
-        let is_secret =
-            SECRETS.iter().any(|secret| is_below(&place, secret) || is_below(secret, &place));
+        let is_secret = is_wide
+            || place.starts_with("{home}/.")
+            || place == "{home}"
+            || is_named_like_a_secret(&place)
+            || SECRETS.iter().any(|secret| is_below(&place, secret) || is_below(secret, &place));
         let key = Grants::rule_key(right);
         if is_secret {
             let rule = allowing(kind, path, known).unwrap_or_default();

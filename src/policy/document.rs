@@ -2,9 +2,10 @@
 //!
 //! Nothing is expanded or looked up here; see [`super::resolve`]. All mistakes are told at once.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -160,8 +161,7 @@ impl Document {
     /// # Errors
     /// See [`Error`].
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = text_of(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::parse(&path.display().to_string(), &text)
     }
 
@@ -172,10 +172,7 @@ impl Document {
     pub fn read_if_there(path: &Path) -> Result<Option<Self>, Error> {
         match Self::read(path) {
             Err(Error::Read { source, .. })
-                if matches!(
-                    source.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
+                if source.kind() == io::ErrorKind::NotFound && is_absent(path) =>
             {
                 Ok(None)
             }
@@ -231,6 +228,37 @@ impl Document {
         document.warnings = reader.found;
         Ok(document)
     }
+}
+
+/// Nobody writes a longer one, in bytes.
+const LONGEST: u64 = 4 << 20;
+
+/// The text of a regular file. Of anything else a policy could be read for ever.
+fn text_of(path: &Path) -> io::Result<String> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why);
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(invalid("it is no regular file"));
+    }
+    let mut text = String::new();
+    if file.take(LONGEST + 1).read_to_string(&mut text)? as u64 > LONGEST {
+        return Err(invalid("it is longer than 4 MiB"));
+    }
+    Ok(text)
+}
+
+/// Whether nobody has meant anything to be there: a link that leads nowhere, on the way to it or
+/// itself, is a document that cannot be read.
+fn is_absent(path: &Path) -> bool {
+    let there = path.ancestors().find(|path| fs::symlink_metadata(path).is_ok());
+    there.is_some_and(|there| there != path && there.is_dir())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! them.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::builtin::Builtin;
@@ -126,7 +127,8 @@ impl Places {
     pub fn workspace(&self) -> Option<PathBuf> {
         for directory in self.directory.as_deref()?.ancestors() {
             let path = directory.join(WORKSPACE);
-            if path.is_file() {
+            // What cannot be read stops every script.
+            if fs::symlink_metadata(&path).is_ok() {
                 return Some(path);
             }
             if directory.join("Cargo.lock").is_file() {

@@ -18,7 +18,7 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// Length of one file, in MiB.
     pub file_size: Option<u64>,
-    /// Disk space of everything in `OUT_DIR`, in MiB.
+    /// Disk space of everything in `OUT_DIR` and `TMPDIR`, in MiB.
     pub out_dir: Option<u64>,
     /// What is printed on standard output and standard error, in MiB.
     pub output: Option<u64>,
