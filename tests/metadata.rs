@@ -231,6 +231,37 @@ fn in_out_dir_they_work_as_without_the_jail() {
     assert!(denials.is_empty() && text.contains("nothing denied"), "{text}");
 }
 
+/// A program that runs with its owner's rights would be one of the user's, for whoever runs it.
+#[test]
+fn no_program_gets_its_owners_rights() {
+    let script = r#"
+        use std::fs::{self, OpenOptions, Permissions};
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        fn main() {
+            let out = std::env::var("OUT_DIR").unwrap();
+            let [changed, made, directory] = ["changed", "made", "directory"].map(|n| format!("{out}/{n}"));
+            fs::write(&changed, "").unwrap();
+            fs::set_permissions(&changed, Permissions::from_mode(0o6755)).unwrap();
+            OpenOptions::new().write(true).create(true).mode(0o6755).open(&made).unwrap();
+            fs::create_dir(&directory).unwrap();
+            fs::set_permissions(&directory, Permissions::from_mode(0o2755)).unwrap();
+            for path in [changed, made, directory] {
+                println!("cargo::warning={:o}", fs::metadata(path).unwrap().permissions().mode() & 0o7777);
+            }
+        }
+    "#;
+    let project = Project::with_script("sets_ids", script);
+    let modes = |mut command: Command| {
+        let text = stderr(&succeed(&mut command));
+        drop(fs::remove_dir_all(project.root.join("target")));
+        let mode =
+            |line: &str| Some(line.strip_prefix("warning: ")?.split_once(": ")?.1.to_owned());
+        text.lines().filter_map(mode).collect::<Vec<_>>()
+    };
+    assert_eq!(modes(project.cargo(&["build"])), ["6755", "6755", "2755"]);
+    assert_eq!(modes(project.brig(&["build"])), ["755", "755", "2755"]);
+}
+
 /// What a file is, except for when it was read.
 fn state(path: &Path) -> (u32, u32, u32, i64, i64) {
     let state = fs::symlink_metadata(path).unwrap();

@@ -261,7 +261,8 @@ unsafe fn without_this(value: *mut c_char) -> *mut c_char {
                 return value;
             }
         }
-        if *text.add(end) == 0 { null_mut() } else { value.add(end + 1) }
+        // Empty, but there: a walk through the environment finds it, and who then asks wants a value.
+        value.add(if *text.add(end) == 0 { end } else { end + 1 })
     }
 }
 

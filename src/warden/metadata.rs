@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, utimensat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat};
 
@@ -66,6 +66,10 @@ enum Values {
     SetAttribute(usize),
     RemoveAttribute(usize),
 }
+
+/// The bits of a file's mode by which a program runs with its owner's rights. No file gets them from a
+/// script: others could run what it has made as its user, who can be root.
+pub const SET_ID: Mode = Mode::S_ISUID.union(Mode::S_ISGID);
 
 /// Why a file was not opened.
 #[derive(Debug)]
@@ -192,7 +196,11 @@ impl Change {
         let path = found::own_name(file.as_raw_fd());
         let path = path.as_c_str();
         match self {
-            Self::Mode(mode) => fchmodat(AT_FDCWD, path, *mode, FchmodatFlags::FollowSymlink),
+            Self::Mode(mode) => {
+                let is_directory = found::kind(file)? == SFlag::S_IFDIR;
+                let mode = if is_directory { *mode } else { mode.difference(SET_ID) };
+                fchmodat(AT_FDCWD, path, mode, FchmodatFlags::FollowSymlink)
+            }
             Self::Owner(uid, gid) => fchownat(file, "", *uid, *gid, AtFlags::AT_EMPTY_PATH),
             Self::Times(accessed, modified) => {
                 utimensat(AT_FDCWD, path, accessed, modified, UtimensatFlags::FollowSymlink)

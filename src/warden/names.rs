@@ -16,6 +16,7 @@ use nix::unistd::{Pid, UnlinkatFlags, linkat, symlinkat, truncate, unlinkat};
 
 use super::argument::{self, PathAt};
 use super::found::{self, Found};
+use super::metadata;
 use super::place::Place;
 use super::procfs::Procfs;
 use crate::access::Kind;
@@ -173,7 +174,9 @@ impl Request {
                 }
                 let name = name(call, procfs, at, Kind::Create, uses)?;
                 umask(umask_of(call.pid)?);
-                let mode = Mode::from_bits_truncate(mode(index));
+                let is_file = kind.is_empty() || kind == SFlag::S_IFREG;
+                let without = if is_file { metadata::SET_ID } else { Mode::empty() };
+                let mode = Mode::from_bits_truncate(mode(index)).difference(without);
                 mknodat(name.directory(), name.last.as_c_str(), kind, mode, 0)
             }
             Self::Remove(at, removed) => {

@@ -13,6 +13,7 @@ use nix::sys::stat::{SFlag, umask};
 
 use super::argument::{self, PathAt};
 use super::found::{self, Found};
+use super::metadata;
 use super::names::{Use, joined, umask_of};
 use super::place::Place;
 use super::procfs::Procfs;
@@ -104,7 +105,7 @@ impl Request {
             flags &= WITH_PATH;
         }
         let creates = flags & (libc::O_CREAT | TMPFILE) != 0;
-        let mode = if creates { u64::from(mode.cast_unsigned() & 0o7777) } else { 0 };
+        let mode = if creates { u64::from(mode.cast_unsigned() & 0o7777) & !set_id() } else { 0 };
         Self { at, flags: found::flags(flags), mode, resolve: 0, invalid: None }
     }
 
@@ -112,7 +113,9 @@ impl Request {
     fn new(call: &Notification) -> Self {
         let at = PathAt(Some(0), 1);
         match how(call) {
-            Ok([flags, mode, resolve]) => Self { at, flags, mode, resolve, invalid: None },
+            Ok([flags, mode, resolve]) => {
+                Self { at, flags, mode: mode & !set_id(), resolve, invalid: None }
+            }
             Err(errno) => Self { at, flags: 0, mode: 0, resolve: 0, invalid: Some(errno) },
         }
     }
@@ -378,6 +381,10 @@ impl Request {
         let created = self.has(libc::O_CREAT) && (!exists || self.has(libc::O_EXCL));
         Opened::Now(Answer::Fail(errno), self.uses(path, is_directory, created))
     }
+}
+
+fn set_id() -> u64 {
+    u64::from(metadata::SET_ID.bits())
 }
 
 /// Whether a process can have one more descriptor. The size of this directory is how many it has
