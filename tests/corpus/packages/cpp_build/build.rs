@@ -1,0 +1,5 @@
+//! Compiles the C++ in the library.
+
+fn main() {
+    cpp_build::build("src/lib.rs");
+}

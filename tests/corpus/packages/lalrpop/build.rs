@@ -1,0 +1,5 @@
+//! Writes parsers for the grammars in `src`.
+
+fn main() {
+    lalrpop::process_src().unwrap();
+}

@@ -1,0 +1,276 @@
+//! The workspace of all generated packages, and its builds: by plain Cargo and under policies, always
+//! from nothing and at the same path, so that whatever a script writes down of paths is the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::list::{self, Row};
+use crate::support::{cargo, clean_command, copy_dir, succeed};
+
+/// How the corpus is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// By plain Cargo.
+    Plain,
+    /// By plain Cargo, with other hashes in the units' names: what is another than before is so by
+    /// chance or by the name of its directory, as is the jailed build's.
+    Again,
+    /// `cargo brig` under the policy `default`.
+    Default,
+    /// `cargo brig` under the policy `strict`.
+    Strict,
+    /// Under `strict` with the rules that were learned, what it did not build without them.
+    Learned,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Again => "again",
+            Self::Default => "default",
+            Self::Strict => "strict",
+            Self::Learned => "learned",
+        }
+    }
+}
+
+/// One build script that ran, or was fresh.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Unit {
+    /// Name and version.
+    pub(crate) package: String,
+    /// The directory of its `OUT_DIR`, where the build is kept.
+    pub(crate) directory: PathBuf,
+}
+
+/// What came of a row's build.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Built {
+    pub(crate) succeeded: bool,
+    pub(crate) seconds: f64,
+    /// Processor time of Cargo and of all that it started.
+    pub(crate) cpu_seconds: f64,
+    /// The scripts that succeeded.
+    pub(crate) units: Vec<Unit>,
+    /// What was printed on stderr.
+    pub(crate) log: String,
+}
+
+/// All builds of one mode, by the rows' names.
+pub(crate) type Builds = BTreeMap<String, Built>;
+
+/// Processor time of the processes that this one has waited for, and of theirs.
+fn cpu_seconds() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    [usage.user_time(), usage.system_time()]
+        .map(|time| Duration::from_micros(time.num_microseconds().try_into().unwrap()))
+        .iter()
+        .sum::<Duration>()
+        .as_secs_f64()
+}
+
+/// See the file's description.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+impl Workspace {
+    /// A workspace of these rows, in a directory that is kept, or else in a temporary one. What they
+    /// depend on is fetched.
+    ///
+    /// The path has no blank in it: many a Makefile could not be used there.
+    pub(crate) fn of(rows: &[Row], kept: Option<PathBuf>) -> Self {
+        let temporary = kept
+            .is_none()
+            .then(|| tempfile::Builder::new().prefix("brig-corpus-").tempdir().unwrap());
+        let root = kept.unwrap_or_else(|| temporary.as_ref().unwrap().path().to_owned());
+        fs::create_dir_all(&root).unwrap();
+        let root = fs::canonicalize(root).unwrap();
+        let workspace = Self { root, _temporary: temporary };
+        workspace.generate(rows);
+        workspace
+    }
+
+    fn sources(&self) -> PathBuf {
+        self.root.join("workspace")
+    }
+
+    /// Where Cargo builds.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.root.join("target")
+    }
+
+    fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// The rules that were learned.
+    pub(crate) fn learned(&self) -> PathBuf {
+        self.root.join("learned.toml")
+    }
+
+    /// Where each build's directory is moved.
+    pub(crate) fn kept(&self, mode: Mode) -> PathBuf {
+        self.root.join(mode.name())
+    }
+
+    fn generate(&self, rows: &[Row]) {
+        let sources = self.sources();
+        if sources.exists() {
+            return;
+        }
+        let beside = self.root.join("workspace.new");
+        drop(fs::remove_dir_all(&beside));
+        for row in rows {
+            let package = beside.join(&row.name);
+            fs::create_dir_all(package.join("src")).unwrap();
+            if row.files().exists() {
+                copy_dir(&row.files(), &package);
+            }
+            fs::write(package.join("Cargo.toml"), row.manifest()).unwrap();
+            let library = package.join("src/lib.rs");
+            if !library.exists() {
+                fs::write(library, "").unwrap();
+            }
+        }
+        let members: Vec<&String> = rows.iter().map(|row| &row.name).collect();
+        // Without debugging information a build is smaller, and says less of where it was done.
+        let manifest = format!(
+            "[workspace]\nresolver = \"3\"\nmembers = {members:?}\n\n[profile.dev]\ndebug = false\n"
+        );
+        fs::write(beside.join("Cargo.toml"), manifest).unwrap();
+        fs::write(beside.join(".gitignore"), "").unwrap();
+        // What it names beside these rows Cargo leaves out.
+        let locked = list::directory().join("Cargo.lock");
+        if locked.exists() {
+            fs::copy(locked, beside.join("Cargo.lock")).unwrap();
+        }
+        // For scripts that tell of commits.
+        let git = |arguments: &[&str]| {
+            let mut git = Command::new("git");
+            git.current_dir(&beside).args(arguments).env("GIT_CONFIG_GLOBAL", "/dev/null");
+            for who in ["AUTHOR", "COMMITTER"] {
+                git.env(format!("GIT_{who}_NAME"), "Corpus")
+                    .env(format!("GIT_{who}_EMAIL"), "corpus@example.org")
+                    .env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
+            }
+            succeed(&mut git);
+        };
+        git(&["init", "--quiet", "--initial-branch=main"]);
+        let mut fetch = clean_command(cargo());
+        fetch.arg("fetch").current_dir(&beside);
+        succeed(&mut fetch);
+        git(&["add", "--all"]);
+        git(&["commit", "--quiet", "--message=Corpus"]);
+        fs::rename(beside, sources).unwrap();
+    }
+
+    /// What Cargo has locked.
+    pub(crate) fn lock_file(&self) -> String {
+        fs::read_to_string(self.sources().join("Cargo.lock")).unwrap()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = clean_command(cargo());
+        command.args(words).current_dir(self.sources());
+        command.env("CARGO_TARGET_DIR", self.target()).env("CARGO_INCREMENTAL", "0");
+        // Some scripts keep what they have built in the home directory.
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        for (name, directory) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            if std::env::var_os(name).is_none() && home.join(directory).exists() {
+                command.env(name, home.join(directory));
+            }
+        }
+        command.env("HOME", self.home());
+        command
+    }
+
+    fn build(&self, row: &Row, words: &[&str]) -> Built {
+        let mut command = self.command(words);
+        command.args(["check", "--offline", "--keep-going", "--message-format=json"]);
+        command.arg("--package").arg(row.member()).args(row.arguments());
+        let used = cpu_seconds();
+        let started = Instant::now();
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let seconds = started.elapsed().as_secs_f64();
+        let cpu_seconds = cpu_seconds() - used;
+        let messages = String::from_utf8_lossy(&output.stdout);
+        let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let units = messages
+            .filter(|message| message["reason"] == "build-script-executed")
+            .map(|message| {
+                let id = message["package_id"].as_str().unwrap();
+                let package = id.rsplit_once('#').map_or(id, |(_, package)| package);
+                let out_dir = Path::new(message["out_dir"].as_str().unwrap());
+                let directory = out_dir.parent().unwrap();
+                Unit {
+                    package: package.replace('@', " "),
+                    directory: directory.strip_prefix(self.target()).unwrap().to_owned(),
+                }
+            })
+            .collect();
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        Built { succeeded: output.status.success(), seconds, cpu_seconds, units, log }
+    }
+
+    /// Builds each of the rows, from nothing, and keeps what scripts left and what came of it; if that
+    /// is there already, it is that.
+    pub(crate) fn build_all(&self, rows: &[Row], mode: Mode, policy: Option<&Path>) -> Builds {
+        let kept = self.kept(mode);
+        if let Ok(builds) = fs::read(kept.join("builds.json")) {
+            return serde_json::from_slice(&builds).unwrap();
+        }
+        for leftover in [self.target(), self.home(), kept.clone()] {
+            if leftover.exists() {
+                fs::remove_dir_all(leftover).unwrap();
+            }
+        }
+        let policy = policy.map(|policy| policy.to_str().unwrap());
+        let words = match (mode, policy) {
+            (Mode::Plain, _) => vec![],
+            // Part of a unit's hash, and nothing that a script is told of.
+            (Mode::Again, _) => vec!["--config", "profile.dev.codegen-units=17"],
+            (Mode::Default, None) => vec!["brig"],
+            (_, Some(policy)) => vec!["brig", "--policy", policy],
+            (_, None) => vec!["brig", "--policy", mode.name()],
+        };
+        let mut builds = Builds::new();
+        fs::create_dir(self.target()).unwrap();
+        fs::create_dir(self.home()).unwrap();
+        for row in rows {
+            let built = self.build(row, &words);
+            eprintln!(
+                "{:8} {:28} {:6.1} s, {:3} scripts{}",
+                mode.name(),
+                row.name,
+                built.seconds,
+                built.units.len(),
+                if built.succeeded { "" } else { ", FAILED" }
+            );
+            builds.insert(row.name.clone(), built);
+        }
+        if mode == Mode::Default && builds.values().any(|built| !built.units.is_empty()) {
+            let learned = succeed(&mut self.command(&["brig", "policy", "learn"]));
+            fs::write(self.learned(), learned.stdout).unwrap();
+        }
+        // Only what lies beside the scripts is looked at.
+        for other in ["debug/deps", "debug/.fingerprint", "debug/incremental"] {
+            drop(fs::remove_dir_all(self.target().join(other)));
+        }
+        fs::write(self.target().join("builds.json"), serde_json::to_vec(&builds).unwrap()).unwrap();
+        fs::rename(self.target(), kept).unwrap();
+        builds
+    }
+}
