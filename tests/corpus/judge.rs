@@ -12,6 +12,7 @@ use crate::workspace::{Builds, Mode, Workspace};
 /// What came of a row under a policy.
 #[derive(Debug, Default)]
 pub(crate) struct Under {
+    pub(crate) tried: bool,
     pub(crate) builds: bool,
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: f64,
@@ -93,9 +94,15 @@ pub(crate) fn judge(rows: &[Row], workspace: &Workspace, policy: Option<&Path>) 
     let plain = workspace.build_all(rows, Mode::Plain, None);
     let built: Vec<Row> = rows.iter().filter(|row| plain[&row.name].succeeded).cloned().collect();
     let default = workspace.build_all(&built, Mode::Default, policy);
-    let strict = workspace.build_all(&built, Mode::Strict, None);
-    let failed: Vec<Row> =
-        built.iter().filter(|row| !strict[&row.name].succeeded).cloned().collect();
+    let mut short: Vec<Row> = built.iter().filter(|row| !row.is_long()).cloned().collect();
+    // Who interrupts it shall have as many of them as possible.
+    short.sort_by(|one, other| plain[&one.name].seconds.total_cmp(&plain[&other.name].seconds));
+    let strict = workspace.build_all(&short, Mode::Strict, None);
+    let failed: Vec<Row> = short
+        .iter()
+        .filter(|row| strict.get(&row.name).is_some_and(|strict| !strict.succeeded))
+        .cloned()
+        .collect();
     let learned = workspace.build_all(&failed, Mode::Learned, Some(&workspace.learned()));
 
     let plain_side = (Mode::Plain, &plain);
@@ -114,6 +121,7 @@ pub(crate) fn judge(rows: &[Row], workspace: &Workspace, policy: Option<&Path>) 
         let (mode, builds) = sides[index];
         let Some(built) = builds.get(&row.name) else { return Under::default() };
         let mut under = Under {
+            tried: true,
             builds: built.succeeded,
             seconds: built.seconds,
             cpu_seconds: built.cpu_seconds,
@@ -139,7 +147,7 @@ pub(crate) fn judge(rows: &[Row], workspace: &Workspace, policy: Option<&Path>) 
         .map(|row| {
             let plain = &plain[&row.name];
             let mut under_strict = under(row, 1);
-            if plain.succeeded && !under_strict.builds {
+            if under_strict.tried && !under_strict.builds {
                 under_strict = under(row, 2);
                 under_strict.rules = plain
                     .units
@@ -178,7 +186,24 @@ pub(crate) fn defects(judged: &[Judged]) -> Vec<String> {
         if *scripts == 0 && row.arguments().is_empty() {
             defects.push(format!("{name} has no build script"));
         }
+        if let Some(why) = row.not_in_the_jail() {
+            if default.is_same() {
+                defects.push(format!("{name} is the same in the jail, in spite of: {why}"));
+            }
+            continue;
+        }
         for (policy, under) in [("default", default), ("strict", strict)] {
+            if !under.tried {
+                continue;
+            }
+            if policy == "strict"
+                && let Some(why) = row.not_under_strict()
+            {
+                if under.is_same() {
+                    defects.push(format!("{name} is the same under `strict`, in spite of: {why}"));
+                }
+                continue;
+            }
             if !under.builds {
                 defects.push(format!("{name} is not built under `{policy}`:\n{}", under.log));
             }

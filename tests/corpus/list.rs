@@ -23,6 +23,10 @@ struct Entry {
     #[serde(default)]
     cargo: Vec<String>,
     plain: Option<String>,
+    default: Option<String>,
+    strict: Option<String>,
+    #[serde(default)]
+    long: bool,
     #[serde(default)]
     slice: bool,
 }
@@ -62,6 +66,9 @@ pub(crate) fn all() -> Vec<Row> {
         needs: Vec::new(),
         cargo: Vec::new(),
         plain: None,
+        default: None,
+        strict: None,
+        long: false,
         slice: false,
     };
     let mut rows = Vec::new();
@@ -107,6 +114,21 @@ impl Row {
     /// Why plain Cargo does not build it.
     pub(crate) fn not_by_plain_cargo(&self) -> Option<&str> {
         self.entry.plain.as_deref()
+    }
+
+    /// What is not the same in the jail, and why.
+    pub(crate) fn not_in_the_jail(&self) -> Option<&str> {
+        self.entry.default.as_deref()
+    }
+
+    /// What no rule makes the same under `strict`, and why.
+    pub(crate) fn not_under_strict(&self) -> Option<&str> {
+        self.entry.strict.as_deref()
+    }
+
+    /// Whether it takes minutes, and is not tried under `strict`.
+    pub(crate) fn is_long(&self) -> bool {
+        self.entry.long
     }
 
     pub(crate) fn is_in_the_slice(&self) -> bool {

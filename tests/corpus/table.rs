@@ -40,7 +40,9 @@ fn title(row: &Row) -> String {
 }
 
 fn result(under: &Under) -> String {
-    if !under.builds {
+    if !under.tried {
+        "not tried".to_owned()
+    } else if !under.builds {
         "fails".to_owned()
     } else if under.differs.is_empty() {
         "same".to_owned()
@@ -49,7 +51,10 @@ fn result(under: &Under) -> String {
     }
 }
 
-fn with_rules(under: &Under) -> String {
+fn with_rules(row: &Row, under: &Under) -> String {
+    if let (true, Some(why)) = (under.tried, row.not_under_strict()) {
+        return why.to_owned();
+    }
     let count: usize = under.rules.values().map(Vec::len).sum();
     match count {
         0 => result(under),
@@ -147,8 +152,8 @@ fn table(judged: &[Judged]) -> String {
                 "| {title} | {} | {seconds:.1} s | {:.1} s | {} | {denied} | {} |",
                 one.scripts,
                 one.default.seconds,
-                result(&one.default),
-                with_rules(&one.strict)
+                one.row.not_in_the_jail().unwrap_or(&result(&one.default)),
+                with_rules(&one.row, &one.strict)
             )
             .unwrap();
         }

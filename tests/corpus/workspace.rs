@@ -112,10 +112,6 @@ impl Workspace {
         self.root.join("target")
     }
 
-    fn home(&self) -> PathBuf {
-        self.root.join("home")
-    }
-
     /// The rules that were learned.
     pub(crate) fn learned(&self) -> PathBuf {
         self.root.join("learned.toml")
@@ -186,14 +182,8 @@ impl Workspace {
         let mut command = clean_command(cargo());
         command.args(words).current_dir(self.sources());
         command.env("CARGO_TARGET_DIR", self.target()).env("CARGO_INCREMENTAL", "0");
-        // Some scripts keep what they have built in the home directory.
-        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
-        for (name, directory) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-            if std::env::var_os(name).is_none() && home.join(directory).exists() {
-                command.env(name, home.join(directory));
-            }
-        }
-        command.env("HOME", self.home());
+        // It would keep what it has built in the home directory, for the next build.
+        command.env("GMP_MPFR_SYS_CACHE", "_");
         command
     }
 
@@ -225,18 +215,24 @@ impl Workspace {
         Built { succeeded: output.status.success(), seconds, cpu_seconds, units, log }
     }
 
-    /// Builds each of the rows, from nothing, and keeps what scripts left and what came of it; if that
-    /// is there already, it is that.
+    /// Builds each of the rows, from nothing, and keeps what scripts left and what came of it. What is
+    /// there already is not done again, and a build that was interrupted goes on.
     pub(crate) fn build_all(&self, rows: &[Row], mode: Mode, policy: Option<&Path>) -> Builds {
         let kept = self.kept(mode);
-        if let Ok(builds) = fs::read(kept.join("builds.json")) {
+        let name = format!("{}.json", mode.name());
+        if let Ok(builds) = fs::read(kept.join(&name)) {
             return serde_json::from_slice(&builds).unwrap();
         }
-        for leftover in [self.target(), self.home(), kept.clone()] {
-            if leftover.exists() {
-                fs::remove_dir_all(leftover).unwrap();
+        let progress = self.target().join(name);
+        let mut builds = if let Ok(builds) = fs::read(&progress) {
+            serde_json::from_slice(&builds).unwrap()
+        } else {
+            if self.target().exists() {
+                fs::remove_dir_all(self.target()).unwrap();
             }
-        }
+            fs::create_dir(self.target()).unwrap();
+            Builds::new()
+        };
         let policy = policy.map(|policy| policy.to_str().unwrap());
         let words = match (mode, policy) {
             (Mode::Plain, _) => vec![],
@@ -246,10 +242,10 @@ impl Workspace {
             (_, Some(policy)) => vec!["brig", "--policy", policy],
             (_, None) => vec!["brig", "--policy", mode.name()],
         };
-        let mut builds = Builds::new();
-        fs::create_dir(self.target()).unwrap();
-        fs::create_dir(self.home()).unwrap();
         for row in rows {
+            if builds.contains_key(&row.name) {
+                continue;
+            }
             let built = self.build(row, &words);
             eprintln!(
                 "{:8} {:28} {:6.1} s, {:3} scripts{}",
@@ -260,6 +256,7 @@ impl Workspace {
                 if built.succeeded { "" } else { ", FAILED" }
             );
             builds.insert(row.name.clone(), built);
+            fs::write(&progress, serde_json::to_vec(&builds).unwrap()).unwrap();
         }
         if mode == Mode::Default && builds.values().any(|built| !built.units.is_empty()) {
             let learned = succeed(&mut self.command(&["brig", "policy", "learn"]));
@@ -269,7 +266,7 @@ impl Workspace {
         for other in ["debug/deps", "debug/.fingerprint", "debug/incremental"] {
             drop(fs::remove_dir_all(self.target().join(other)));
         }
-        fs::write(self.target().join("builds.json"), serde_json::to_vec(&builds).unwrap()).unwrap();
+        fs::write(&progress, serde_json::to_vec(&builds).unwrap()).unwrap();
         fs::rename(self.target(), kept).unwrap();
         builds
     }
