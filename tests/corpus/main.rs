@@ -6,7 +6,7 @@
 //! a few small crates. All of them, which takes hours, need `tests/corpus/prepare` once, and
 //!
 //! ```sh
-//! BLESS=1 cargo test --release --test corpus -- --ignored --nocapture
+//! BLESS=1 cargo test --test corpus -- --ignored --nocapture
 //! ```
 //!
 //! which writes `TABLE.md` and `Cargo.lock`. `CORPUS=ring,cxx` chooses crates, and `CORPUS_DIR=DIR`
@@ -94,4 +94,9 @@ fn a_jail_that_is_noticed_is_a_defect() {
     assert!(libc.ends_with("under `default`: `cargo:warning`"), "{libc}");
     let expected = "rustc_version is not built under `default`:\n";
     assert!(rustc_version.starts_with(expected), "{rustc_version}");
+}
+
+#[test]
+fn the_table_has_all_crates() {
+    table::check(&list::all());
 }

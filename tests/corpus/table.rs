@@ -12,16 +12,17 @@ use cargo_brig::show::quantity::moment;
 use crate::compare::Differences;
 use crate::judge::{Judged, Under};
 use crate::list::{self, Row};
-use crate::support::{stdout, succeed};
+use crate::support::{stdout, succeed, without_hashes};
 
 const HEAD: &str = "\
 # Corpus
 
 Published crates with build scripts, built by plain Cargo and by `cargo brig`. Written by
-`BLESS=1 cargo test --release --test corpus -- --ignored`, which takes an hour or two, from
+`BLESS=1 cargo test --test corpus -- --ignored`, which takes an hour or two, from
 [crates.toml](crates.toml). Each line is a package that depends on exactly this crate, built by
 `cargo check`; scripts that earlier lines have run are not run again, so the times say only how plain
-Cargo and the jail compare (one build each, everything that was compiled included).
+Cargo and the jail compare (one build each, of everything, beside others on the machine, by a program
+without much optimization).
 
 \"Same\" means that Cargo was told the same instructions, and that `OUT_DIR` holds the same files, without
 hashes of units and without debugging information. What plain Cargo itself gives differently in a second
@@ -84,6 +85,29 @@ fn list_of_differences(text: &mut String, title: &str, of: &BTreeMap<String, Dif
     }
 }
 
+/// A text in which what lies in Cargo's and the corpus' directories is named as by a policy, whatever
+/// machine it was on.
+fn without_places(text: &str) -> String {
+    let mut text = without_hashes(text);
+    for (before, after) in [
+        ("/registry/src/", "{sources}"),
+        ("/target/", "{build-dir}/"),
+        ("/.global-cache", "{cargo-home}/.global-cache"),
+        ("/.package-cache", "{cargo-home}/.package-cache"),
+        ("/cargo-brig-home-", "{empty-home}"),
+    ] {
+        let Some(found) = text.find(before) else { continue };
+        let start = text[..found].rfind(['`', '"', ' ']).map_or(0, |quote| quote + 1);
+        let mut end = found + before.len();
+        if before.ends_with('-') || before.ends_with("src/") {
+            // The registry's name, or one that was made up.
+            end += text[end..].find(['/', '`']).unwrap_or(0);
+        }
+        text.replace_range(start..end, after);
+    }
+    text
+}
+
 fn merged<'a>(
     maps: impl Iterator<Item = &'a BTreeMap<String, Differences>>,
 ) -> BTreeMap<String, Differences> {
@@ -125,7 +149,7 @@ fn table(judged: &[Judged]) -> String {
         text,
         "\n{}, {}, {}, {} processors. {}\n",
         &date[..10],
-        kernel.trim(),
+        kernel.split('-').next().unwrap().trim(),
         rustc.trim(),
         std::thread::available_parallelism().unwrap(),
         counts(judged)
@@ -164,7 +188,7 @@ fn table(judged: &[Judged]) -> String {
     if !denied.is_empty() {
         text.push_str("\n## Denied under `default`\n\n");
         for what in denied {
-            writeln!(text, "- {what}").unwrap();
+            writeln!(text, "- {}", without_places(what)).unwrap();
         }
     }
     list_of_differences(
@@ -181,6 +205,7 @@ fn table(judged: &[Judged]) -> String {
     if !rules.is_empty() {
         text.push_str("\n## Rules under `strict`\n\n");
         for (package, rules) in rules {
+            let rules: Vec<String> = rules.iter().map(|rule| without_places(rule)).collect();
             writeln!(text, "- {package}: `{}`", rules.join("`, `")).unwrap();
         }
     }
