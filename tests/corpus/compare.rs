@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::{bytes_without_hashes, succeed, walk, without_hashes};
-use crate::workspace::{Builds, Unit};
+use crate::workspace::{Builds, TARGETS, Unit};
 
 /// The places in which two results differ.
 pub(crate) type Differences = BTreeSet<String>;
@@ -29,7 +29,6 @@ struct Outcome {
 
 #[derive(PartialEq)]
 struct Left {
-    path: PathBuf,
     bytes: Vec<u8>,
     executable: bool,
 }
@@ -37,7 +36,7 @@ struct Left {
 impl Outcome {
     fn of(directory: &Path) -> Self {
         let output = fs::read(directory.join("output")).unwrap();
-        let output = without_hashes(&String::from_utf8_lossy(&output));
+        let output = without_hashes(&String::from_utf8_lossy(&in_one_directory(&output)));
         let instructions =
             output.lines().map(str::trim_end).filter(|line| line.starts_with("cargo:"));
         let record = fs::read(directory.join("brig.json")).unwrap_or_else(|_| b"{}".to_vec());
@@ -59,8 +58,8 @@ impl Outcome {
                 Vec::new()
             };
             let executable = metadata.permissions().mode() & 0o100 != 0;
-            let bytes = bytes_without_hashes(&bytes);
-            files.insert(without_hashes(&name), Left { path: path.to_owned(), bytes, executable });
+            let bytes = bytes_without_hashes(&in_one_directory(&bytes));
+            files.insert(without_hashes(&name), Left { bytes, executable });
         });
         Self {
             instructions: instructions.map(str::to_owned).collect(),
@@ -68,6 +67,18 @@ impl Outcome {
             files,
         }
     }
+}
+
+/// With the one name of the target directory in place of the other, which is as long.
+fn in_one_directory(bytes: &[u8]) -> Vec<u8> {
+    let [one, other] = TARGETS.map(|name| format!("/{name}/").into_bytes());
+    let mut bytes = bytes.to_vec();
+    let mut from = 0;
+    while let Some(found) = bytes[from..].windows(other.len()).position(|window| window == other) {
+        from += found;
+        bytes[from..from + one.len()].copy_from_slice(&one);
+    }
+    bytes
 }
 
 /// What an instruction is named by: one about a `cfg` by itself, any other without its value.
@@ -102,16 +113,16 @@ fn of_instructions(one: &[String], other: &[String], differences: &mut Differenc
     }
 }
 
-/// Objects and archives without debugging information: a compiler orders its strings by their hash,
-/// and the unit's path is one of them.
+/// Objects, archives and what is linked of them, without debugging information: a compiler orders its
+/// strings by their hash, and the unit's path is one of them. A linker's build identifier is a hash, too.
 fn stripped(left: &Left) -> Option<Vec<u8>> {
-    let is_object = left.path.extension().is_some_and(|is| is == "o" || is == "a");
-    if !is_object {
+    if !left.bytes.starts_with(b"\x7fELF") && !left.bytes.starts_with(b"!<arch>\n") {
         return None;
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), &left.bytes).unwrap();
-    succeed(Command::new("strip").args(["-D", "--strip-debug"]).arg(file.path()));
+    let arguments = ["-D", "--strip-debug", "--remove-section=.note.gnu.build-id"];
+    succeed(Command::new("strip").args(arguments).arg(file.path()));
     Some(fs::read(file.path()).unwrap())
 }
 

@@ -21,8 +21,8 @@ use crate::support::{cargo, clean_command, copy_dir, succeed};
 pub(crate) enum Mode {
     /// By plain Cargo.
     Plain,
-    /// By plain Cargo, with other hashes in the units' names: what is another than before is so by
-    /// chance or by the name of its directory, as is the jailed build's.
+    /// By plain Cargo, in a directory of another name: what is another than before is so by chance or
+    /// by the name of its directory. In the jail that name is another one, too, because of the unit's hash.
     Again,
     /// `cargo brig` under the policy `default`.
     Default,
@@ -43,6 +43,9 @@ impl Mode {
         }
     }
 }
+
+/// The target directory's names: another one for [`Mode::Again`], as long.
+pub(crate) const TARGETS: [&str; 2] = ["target", "tarbet"];
 
 /// One build script that ran, or was fresh.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -108,8 +111,8 @@ impl Workspace {
     }
 
     /// Where Cargo builds.
-    pub(crate) fn target(&self) -> PathBuf {
-        self.root.join("target")
+    fn target(&self, mode: Mode) -> PathBuf {
+        self.root.join(TARGETS[usize::from(mode == Mode::Again)])
     }
 
     /// The rules that were learned.
@@ -178,17 +181,17 @@ impl Workspace {
         fs::read_to_string(self.sources().join("Cargo.lock")).unwrap()
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    fn command(&self, mode: Mode, words: &[&str]) -> Command {
         let mut command = clean_command(cargo());
         command.args(words).current_dir(self.sources());
-        command.env("CARGO_TARGET_DIR", self.target()).env("CARGO_INCREMENTAL", "0");
+        command.env("CARGO_TARGET_DIR", self.target(mode)).env("CARGO_INCREMENTAL", "0");
         // It would keep what it has built in the home directory, for the next build.
         command.env("GMP_MPFR_SYS_CACHE", "_");
         command
     }
 
-    fn build(&self, row: &Row, words: &[&str]) -> Built {
-        let mut command = self.command(words);
+    fn build(&self, row: &Row, mode: Mode, words: &[&str]) -> Built {
+        let mut command = self.command(mode, words);
         command.args(["check", "--offline", "--keep-going", "--message-format=json"]);
         command.arg("--package").arg(row.member()).args(row.arguments());
         let used = cpu_seconds();
@@ -207,7 +210,7 @@ impl Workspace {
                 let directory = out_dir.parent().unwrap();
                 Unit {
                     package: package.replace('@', " "),
-                    directory: directory.strip_prefix(self.target()).unwrap().to_owned(),
+                    directory: directory.strip_prefix(self.target(mode)).unwrap().to_owned(),
                 }
             })
             .collect();
@@ -223,21 +226,20 @@ impl Workspace {
         if let Ok(builds) = fs::read(kept.join(&name)) {
             return serde_json::from_slice(&builds).unwrap();
         }
-        let progress = self.target().join(name);
+        let target = self.target(mode);
+        let progress = target.join(name);
         let mut builds = if let Ok(builds) = fs::read(&progress) {
             serde_json::from_slice(&builds).unwrap()
         } else {
-            if self.target().exists() {
-                fs::remove_dir_all(self.target()).unwrap();
+            if target.exists() {
+                fs::remove_dir_all(&target).unwrap();
             }
-            fs::create_dir(self.target()).unwrap();
+            fs::create_dir(&target).unwrap();
             Builds::new()
         };
         let policy = policy.map(|policy| policy.to_str().unwrap());
         let words = match (mode, policy) {
-            (Mode::Plain, _) => vec![],
-            // Part of a unit's hash, and nothing that a script is told of.
-            (Mode::Again, _) => vec!["--config", "profile.dev.codegen-units=17"],
+            (Mode::Plain | Mode::Again, _) => vec![],
             (Mode::Default, None) => vec!["brig"],
             (_, Some(policy)) => vec!["brig", "--policy", policy],
             (_, None) => vec!["brig", "--policy", mode.name()],
@@ -246,7 +248,7 @@ impl Workspace {
             if builds.contains_key(&row.name) {
                 continue;
             }
-            let built = self.build(row, &words);
+            let built = self.build(row, mode, &words);
             eprintln!(
                 "{:8} {:28} {:6.1} s, {:3} scripts{}",
                 mode.name(),
@@ -259,15 +261,15 @@ impl Workspace {
             fs::write(&progress, serde_json::to_vec(&builds).unwrap()).unwrap();
         }
         if mode == Mode::Default && builds.values().any(|built| !built.units.is_empty()) {
-            let learned = succeed(&mut self.command(&["brig", "policy", "learn"]));
+            let learned = succeed(&mut self.command(mode, &["brig", "policy", "learn"]));
             fs::write(self.learned(), learned.stdout).unwrap();
         }
         // Only what lies beside the scripts is looked at.
         for other in ["debug/deps", "debug/.fingerprint", "debug/incremental"] {
-            drop(fs::remove_dir_all(self.target().join(other)));
+            drop(fs::remove_dir_all(target.join(other)));
         }
         fs::write(&progress, serde_json::to_vec(&builds).unwrap()).unwrap();
-        fs::rename(self.target(), kept).unwrap();
+        fs::rename(target, kept).unwrap();
         builds
     }
 }
