@@ -743,7 +743,7 @@ fn a_script_that_never_started_is_not_called_fresh() {
     // Whether rustc is to be in the jail is not known either: nothing is compiled.
     let output = fail(&mut project.brig(&["--policy", "nope", "build"]));
     assert!(stderr(&output).contains("error: brig: there is no policy `"), "{}", shown(&output));
-    assert_eq!(project.files_named("target", "build-script-build"), [PathBuf::new(); 0]);
+    assert!(project.files_named("target", "build-script-build").is_empty());
     assert_eq!(summary(&succeed(&mut project.brig(&["build"]))), ONE_RUN);
     // Cargo forgets that it has run the script, and not that it has compiled it.
     let runs = project.files_named("target", "run-build-script-build-script-build");
