@@ -26,8 +26,10 @@ use crate::relay;
 use crate::session;
 use crate::settings::{self, ParentEnvironment};
 use crate::shim::invocation::Paths;
+use crate::shim::linker;
 use crate::supervise::{self, Outcome, Start};
-use crate::unit::{self, Unit, Variables};
+use crate::terminal::Filter;
+use crate::unit::{self, Package, Unit, Variables};
 
 /// Why a crate could not be compiled in the jail.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,9 @@ pub enum Error {
     /// The run.
     #[error(transparent)]
     Supervise(#[from] supervise::Error),
+    /// Its standard output.
+    #[error(transparent)]
+    Relay(#[from] relay::Error),
     /// What is told to the front door.
     #[error(transparent)]
     Session(#[from] session::Error),
@@ -55,15 +60,6 @@ pub enum Error {
     NoProgram {
         /// As it was named.
         program: PathBuf,
-    },
-    /// A directory that it writes into.
-    #[error("cannot make `{}`", .path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Cause.
-        #[source]
-        source: io::Error,
     },
     /// `/dev/null`.
     #[error("cannot open /dev/null")]
@@ -77,6 +73,8 @@ pub struct Compile<'a> {
     pub words: &'a [OsString],
     /// The compiler itself.
     pub compiler: &'a OsStr,
+    /// Whose crate is compiled.
+    pub package: Package,
     /// What its command line names.
     pub paths: &'a Paths,
     /// The environment that it would have without the jail.
@@ -104,15 +102,8 @@ impl Compile<'_> {
             }
             _ => self.words,
         };
-        let variables: Variables = self.environment.iter().cloned().collect();
-        let directory = |path: &Path| {
-            let failed = |source| Error::Directory { path: path.to_owned(), source };
-            fs::create_dir_all(path).and_then(|()| fs::canonicalize(path)).map_err(failed)
-        };
-        let out_dir = directory(&self.paths.out_dir)?;
         let compiler = found(self.compiler)?;
-        let mut unit = Unit::of_compilation(variables, &compiler, &out_dir)?;
-        unit.of_cargo = self.parent.variables();
+        let unit = self.unit(&compiler)?;
         let tmp = PrivateDir::new("tmp")?;
         let private = Private { tmp: tmp.path(), home: tmp.path(), library: None };
         let fails = policy.fails_by_denial();
@@ -120,23 +111,20 @@ impl Compile<'_> {
         // What limits are for a script's work they are not for a compiler's; what a macro finds out
         // of names, it has nobody to tell.
         (grants.policy.limits, grants.hidden) = (Limits::default(), Hidden::default());
-        let mut shared = Vec::new();
-        for output in &self.paths.outputs {
-            let directory = directory(&output.directory)?;
-            grants.files.push(given(Right::Write, directory.clone()));
-            shared.push(Shared { directory, ..output.clone() });
-        }
-        grants.outputs = Some(Outputs { shared });
-        self.grant_what_is_read(&unit, &compiler, &words[0], &mut grants);
+        self.grant_outputs(&unit, &mut grants);
+        self.grant_inputs(&unit, &compiler, &words[0], &mut grants);
 
         let environment = self.environment(&grants.policy, tmp.path());
         let program = found(&words[0])?;
         let start = Start::new(&program, words, &environment, unit.jobserver.clone())?;
         let plan = Plan::new(&grants)?;
         let null = OpenOptions::new().write(true).open("/dev/null").map_err(Error::Null)?;
-        let mut stdout = io::stdout();
+        let (mut stdout, mut shown) = (io::stdout(), Filter::default());
         let outcome = supervise::supervise(plan, start, &grants, &[], &null, |piece| {
-            stdout.write_all(piece).and_then(|()| stdout.flush()).map_err(relay::Error::Write)
+            shown
+                .write(&mut stdout, piece)
+                .and_then(|()| stdout.flush())
+                .map_err(relay::Error::Write)
         });
         let Outcome { status, report, .. } = match outcome {
             Ok(outcome) => outcome,
@@ -145,6 +133,7 @@ impl Compile<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        shown.end(&mut stdout).map_err(relay::Error::Write)?;
         let denied = denials::sentences(&report, &grants, &unit, !status.success());
         for sentence in &denied {
             let crate_ = printable(&format!("{} v{}", unit.package, unit.version));
@@ -156,31 +145,52 @@ impl Compile<'_> {
         Ok(status)
     }
 
-    /// What the command line names, what the package's script has made, and what is executed.
-    fn grant_what_is_read(&self, unit: &Unit, compiler: &Path, first: &OsStr, grants: &mut Grants) {
-        let mut give = |right, path: &Path| {
-            // What is not there nobody reads.
-            grants.files.extend(fs::canonicalize(path).ok().map(|path| given(right, path)));
-        };
-        for path in &self.paths.read {
-            give(Right::Read, path);
-        }
-        if let Some(out_dir) = unit.variable("OUT_DIR") {
-            give(Right::Read, Path::new(out_dir));
-        }
-        for program in [first].into_iter().chain(self.paths.linker.as_deref()) {
-            if let Ok(program) = found(program) {
-                give(Right::Execute, &program);
+    fn unit(&self, compiler: &Path) -> Result<Unit, Error> {
+        let variables: Variables = self.environment.iter().cloned().collect();
+        let Paths { out_dir, target, .. } = self.paths;
+        let unit = Unit::of_compilation(
+            self.package.clone(),
+            variables,
+            compiler,
+            out_dir,
+            target.clone(),
+        )?;
+        Ok(Unit { of_cargo: Some(self.parent.variables()), ..unit })
+    }
+
+    /// Where Cargo has it write to; of what else the command line names, what lies in the build directory:
+    /// flags can be a workspace's.
+    fn grant_outputs(&self, unit: &Unit, grants: &mut Grants) {
+        let build_dir = unit.build_dir();
+        let mut shared = Vec::new();
+        for output in &self.paths.outputs {
+            let Ok(directory) = fs::canonicalize(&output.directory) else { continue };
+            if directory == unit.out_dir || directory.starts_with(build_dir.root()) {
+                grants.files.push(given(Right::Write, directory.clone()));
+                shared.push(Shared { directory, ..output.clone() });
             }
         }
-        give(Right::Execute, compiler);
+        grants.outputs = Some(Outputs { shared });
+    }
+
+    /// What was compiled before, what scripts have made, and what is executed.
+    fn grant_inputs(&self, unit: &Unit, compiler: &Path, first: &OsStr, grants: &mut Grants) {
+        let inputs = unit.inputs_of_compilation(&self.paths.libraries);
+        grants.files.extend(inputs.into_iter().map(|path| given(Right::Read, path)));
+        let programs = [found(first).ok(), Some(compiler.to_owned())].into_iter().flatten();
+        let mut programs: Vec<PathBuf> = programs.collect();
         // The linker shim is this program, and reads what lies beside its link.
-        if let Some(linker) = self.paths.linker.as_deref().map(Path::new)
-            && linker.is_absolute()
-            && let Some(directory) = linker.parent()
-        {
-            give(Right::Read, directory);
+        let shim = self.paths.linker.as_deref().filter(|linker| {
+            let directory = linker::directory_of(linker.as_os_str());
+            let directory = directory.and_then(|directory| fs::canonicalize(directory).ok());
+            directory.is_some_and(|directory| directory.starts_with(unit.build_dir().root()))
+        });
+        if let Some(directory) = shim.and_then(Path::parent) {
+            grants.files.extend(fs::canonicalize(directory).map(|path| given(Right::Read, path)));
+            programs.extend(env::current_exe());
         }
+        let programs = programs.iter().filter_map(|path| fs::canonicalize(path).ok());
+        grants.files.extend(programs.map(|path| given(Right::Execute, path)));
     }
 
     /// Without what rules withhold of the variables that Cargo was given. What scripts set for rustc, and

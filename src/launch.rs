@@ -160,7 +160,7 @@ fn run_by(
         request.arguments.clone(),
         request.workspace.clone(),
     )?;
-    unit.of_cargo = parent.variables();
+    unit.of_cargo = Some(parent.variables());
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
     let policy = Policy::of(&Layers::read(&settings.places)?, &unit.package, &unit.version);
     let lent = settings.session.as_deref().map(Lent::by).unwrap_or_default();

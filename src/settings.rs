@@ -52,10 +52,10 @@ impl ParentEnvironment {
         Self { variables }
     }
 
-    /// All of it; none if it could not be read.
+    /// All of it.
     #[must_use]
-    pub fn variables(&self) -> Option<BTreeMap<OsString, OsString>> {
-        (!self.variables.is_empty()).then(|| self.variables.iter().cloned().collect())
+    pub fn variables(&self) -> BTreeMap<OsString, OsString> {
+        self.variables.iter().cloned().collect()
     }
 
     /// The value of one variable.

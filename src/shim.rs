@@ -9,18 +9,19 @@ pub mod invocation;
 pub mod linker;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::{env, fs};
 
 use crate::compile::{self, Compile};
-use crate::launcher;
+use crate::launcher::{self, Trailer};
 use crate::policy::{Layers, Policy, layers};
 use crate::settings::{self, ParentEnvironment, Settings};
+use crate::unit::{self, Package};
 use invocation::{Compilation, Invocation, Paths};
 
 /// The line that the shim adds to what `rustc -vV` prints.
@@ -51,6 +52,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What rustc has left in a script's place.
+    #[error("`{}` is not a build script's program", .path.display())]
+    NoProgram {
+        /// The file.
+        path: PathBuf,
+    },
     /// The text of `rustc -vV` cannot be handed on.
     #[error("cannot print the compiler's version")]
     Print(#[source] io::Error),
@@ -63,6 +70,9 @@ pub enum Error {
     /// The policy.
     #[error(transparent)]
     Policy(#[from] layers::Error),
+    /// The package.
+    #[error(transparent)]
+    Unit(#[from] unit::Error),
     /// The jail.
     #[error(transparent)]
     Compile(#[from] compile::Error),
@@ -90,10 +100,16 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
 
     let jail = Jail::of(&arguments[1..], &settings)?;
     let compile = |command: &mut Command| match &jail {
-        Some(Jail { paths, policy }) => {
-            let environment = environment_of(command);
-            let (parent, session) = (&parent, settings.session.as_deref());
-            let compile = Compile { words: &words, compiler, paths, environment, parent, session };
+        Some(Jail { paths, package, policy }) => {
+            let compile = Compile {
+                words: &words,
+                compiler,
+                package: package.clone(),
+                paths,
+                environment: environment_of(command),
+                parent: &parent,
+                session: settings.session.as_deref(),
+            };
             Ok(compile.run(policy.clone())?)
         }
         None => command.status().map_err(failed),
@@ -118,13 +134,16 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
         }
         Invocation::BuildScript(compilation) => {
             launcher::remove(&compilation.output)?;
-            let status = compile(&mut command)?;
-            if status.success() {
-                cover(&compilation)?;
-            } else {
+            let done = compile(&mut command).and_then(|status| {
+                if status.success() {
+                    cover(&compilation)?;
+                }
+                Ok(status)
+            });
+            if !done.as_ref().is_ok_and(ExitStatus::success) {
                 launcher::remove(&compilation.output)?;
             }
-            Ok(status)
+            done
         }
     }
 }
@@ -132,6 +151,7 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
 /// What a compilation needs to run in the jail.
 struct Jail {
     paths: Paths,
+    package: Package,
     policy: Policy,
 }
 
@@ -139,10 +159,13 @@ impl Jail {
     /// None for what compiles nothing, and where no policy wants it.
     fn of(arguments: &[OsString], settings: &Settings) -> Result<Option<Self>, Error> {
         let Some(paths) = Paths::parse(arguments)? else { return Ok(None) };
-        let variable = |name| env::var(name).unwrap_or_default();
-        let (package, version) = (variable("CARGO_PKG_NAME"), variable("CARGO_PKG_VERSION"));
-        let policy = Policy::of(&Layers::read(&settings.places)?, &package, &version);
-        Ok(compile::is_wanted(&policy).then_some(Self { paths, policy }))
+        let layers = Layers::read(&settings.places)?;
+        if !layers.speak_of_rustc() {
+            return Ok(None);
+        }
+        let package = Package::of_compilation()?;
+        let policy = Policy::of(&layers, &package.name, &package.version);
+        Ok(compile::is_wanted(&policy).then_some(Self { paths, package, policy }))
     }
 }
 
@@ -159,14 +182,23 @@ fn environment_of(command: &Command) -> Vec<(OsString, OsString)> {
 }
 
 /// Puts the launcher in place, unless the linker shim has done so already: a launcher over a
-/// launcher would run itself for ever.
+/// launcher would run itself for ever. A macro could have written one, too: then what it says of its
+/// script is not to be believed.
 fn cover(compilation: &Compilation) -> Result<(), Error> {
-    if launcher::is_genuine(&compilation.output)? {
-        return Ok(());
+    let output = &compilation.output;
+    let here = env::current_dir().ok();
+    if !fs::symlink_metadata(output).is_ok_and(|file| file.is_file()) {
+        return Err(Error::NoProgram { path: output.clone() });
+    }
+    if let Some(Trailer { script, workspace }) = launcher::trailer_of(output) {
+        let is_its_own = launcher::script_path(output).file_name() == Some(&script)
+            && workspace.is_none_or(|workspace| Some(workspace) == here)
+            && launcher::is_genuine(output)?;
+        return if is_its_own { Ok(()) } else { Err(Error::NoProgram { path: output.clone() }) };
     }
     let in_workspace = compilation.source.as_deref().is_some_and(Path::is_relative);
-    let workspace = if in_workspace { env::current_dir().ok() } else { None };
-    Ok(launcher::install(&compilation.output, workspace.as_deref())?)
+    let workspace = here.filter(|_| in_workspace);
+    Ok(launcher::install(output, workspace.as_deref())?)
 }
 
 /// Variables that make the dynamic loader run code of their value's choosing (ld.so(8)).

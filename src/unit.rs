@@ -5,6 +5,7 @@
 //! directory layout. It decides nothing: what the script may do with all this is policy.
 
 pub mod build_dir;
+pub mod manifest;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -110,6 +111,10 @@ pub enum Error {
     },
 }
 
+/// What a package is called that says nothing of itself.
+const UNNAMED: &str = "(unnamed package)";
+const NO_VERSION: &str = "0.0.0";
+
 /// Refuses an `OUT_DIR` that is a symbolic link, or leads through one between the profile's directory
 /// and itself: what is granted there would be granted elsewhere.
 fn no_links(out_dir: &Path) -> Result<(), Error> {
@@ -121,6 +126,42 @@ fn no_links(out_dir: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// A directory that a variable or an option names, without symbolic links.
+fn real(name: &'static str, path: &Path) -> Result<PathBuf, Error> {
+    let failed = |source| Error::Directory { name, path: path.to_owned(), source };
+    fs::canonicalize(path).map_err(failed)
+}
+
+/// A package that rustc is called for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Its name, as far as it can be told.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// The directory that Cargo calls rustc in: the workspace's root, or the package's own.
+    pub root: PathBuf,
+}
+
+impl Package {
+    /// The package whose crate the calling process is to have compiled.
+    ///
+    /// # Errors
+    /// [`Error::Directory`].
+    pub fn of_compilation() -> Result<Self, Error> {
+        let root = real("the working directory", Path::new("."))?;
+        let named = env::var_os("CARGO_MANIFEST_DIR").and_then(|path| fs::canonicalize(path).ok());
+        // A script can have set it, and Cargo has it there or below.
+        let directory =
+            named.filter(|path| path.starts_with(&root)).unwrap_or_else(|| root.clone());
+        let found = manifest::package_in(&directory, &root);
+        let (name, version) = found.unwrap_or_else(|| (UNNAMED.to_owned(), NO_VERSION.to_owned()));
+        Ok(Self { name, version, directory, root })
+    }
 }
 
 impl Unit {
@@ -139,8 +180,7 @@ impl Unit {
         };
         let directory = |name: &'static str| {
             let path = variables.get(OsStr::new(name)).ok_or(Error::Missing { name })?;
-            let path = PathBuf::from(path);
-            fs::canonicalize(&path).map_err(|source| Error::Directory { name, path, source })
+            real(name, Path::new(path))
         };
         let out_dir = directory("OUT_DIR")?;
         no_links(Path::new(&variables[OsStr::new("OUT_DIR")]))?;
@@ -148,8 +188,8 @@ impl Unit {
         let script = fs::canonicalize(script)
             .map_err(|source| Error::Script { path: script.to_owned(), source })?;
         Ok(Self {
-            package: text("CARGO_PKG_NAME").unwrap_or_else(|| "(unnamed package)".to_owned()),
-            version: text("CARGO_PKG_VERSION").unwrap_or_else(|| "0.0.0".to_owned()),
+            package: text("CARGO_PKG_NAME").unwrap_or_else(|| UNNAMED.to_owned()),
+            version: text("CARGO_PKG_VERSION").unwrap_or_else(|| NO_VERSION.to_owned()),
             manifest_dir: manifest_dir.clone(),
             out_dir,
             links: text("CARGO_MANIFEST_LINKS"),
@@ -168,48 +208,53 @@ impl Unit {
         })
     }
 
-    /// The compilation of a package's crate as a unit of its own: `compiler` writes to `out_dir`.
+    /// The compilation of a package's crate as a unit of its own: `compiler` writes to `out_dir`, for
+    /// `target` if that is not the host.
+    ///
+    /// A build script chooses variables of rustc's (`cargo::rustc-env`): of those that say what a unit
+    /// may do only `OUT_DIR` is believed, after a look.
     ///
     /// # Errors
     /// [`Error::Directory`].
     pub fn of_compilation(
+        package: Package,
         mut variables: Variables,
         compiler: &Path,
         out_dir: &Path,
+        target: Option<String>,
     ) -> Result<Self, Error> {
-        let real = |name: &'static str, path: &Path| {
-            let path = path.to_owned();
-            fs::canonicalize(&path).map_err(|source| Error::Directory { name, path, source })
-        };
-        let text = |name: &str| {
-            variables.get(OsStr::new(name)).map(|value| value.to_string_lossy().into_owned())
-        };
-        let directory = real("the working directory", Path::new("."))?;
-        let manifest_dir = match variables.get(OsStr::new("CARGO_MANIFEST_DIR")) {
-            Some(path) => real("CARGO_MANIFEST_DIR", Path::new(path))?,
-            None => directory.clone(),
-        };
-        let package = text("CARGO_PKG_NAME").unwrap_or_else(|| "(unnamed package)".to_owned());
-        let version = text("CARGO_PKG_VERSION").unwrap_or_else(|| "0.0.0".to_owned());
+        variables.retain(|name, _| !is_of_dependencies(name.as_bytes()));
         // As Cargo says it to a script: the toolchain is found by it.
         variables.insert("RUSTC".into(), compiler.into());
         Ok(Self {
-            package,
-            version,
+            package: package.name,
+            version: package.version,
+            manifest_dir: package.directory,
             out_dir: real("--out-dir", out_dir)?,
             links: None,
-            target: None,
+            target,
             host: None,
             profile: None,
-            // Cargo calls rustc in the workspace's root for what lies in it.
-            workspace: Some(directory).filter(|path| manifest_dir.starts_with(path)),
-            manifest_dir,
+            workspace: Some(package.root),
             script: compiler.to_owned(),
             arguments: Vec::new(),
             jobserver: Jobserver::of(&variables),
             variables,
             of_cargo: None,
         })
+    }
+
+    /// The `OUT_DIR` of the package that is compiled, if it has one, and the directories of libraries that
+    /// lie where Cargo has crates compiled to or scripts write.
+    #[must_use]
+    pub fn inputs_of_compilation(&self, libraries: &[PathBuf]) -> Vec<PathBuf> {
+        let build_dir = self.build_dir();
+        let own = self.variable("OUT_DIR").map(Path::new).into_iter();
+        let own = own.filter_map(|path| Some((path, build_dir.out_dir_around(path)?)));
+        let own =
+            own.filter(|(path, out_dir)| fs::canonicalize(path).is_ok_and(|path| path == *out_dir));
+        let libraries = libraries.iter().filter_map(|path| build_dir.library_dir(path));
+        libraries.chain(own.map(|(_, out_dir)| out_dir)).collect()
     }
 
     /// One variable, if it is set and not empty.
@@ -298,7 +343,7 @@ impl Unit {
         let mut outputs: Vec<PathBuf> = Vec::new();
         for (name, value) in &self.variables {
             let name = name.as_bytes();
-            if name.starts_with(b"DEP_") || name.starts_with(b"CARGO_DEP_") {
+            if is_of_dependencies(name) {
                 outputs.extend(build_dir.out_dirs_in(value));
             } else if name == b"LD_LIBRARY_PATH" {
                 let directories = env::split_paths(value);
@@ -308,7 +353,7 @@ impl Unit {
                 outputs.extend(of_scripts);
                 outputs.extend(self.libraries_in(&of_cargo));
             } else if is_artifact_variable(name) {
-                outputs.extend(build_dir.inside(Path::new(value)));
+                outputs.extend(build_dir.artifact(Path::new(value)));
             }
         }
         outputs.sort();
@@ -368,6 +413,11 @@ impl Unit {
             || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             || is_artifact_variable(name)
     }
+}
+
+/// Variables by which scripts hear of other packages' (`links`).
+fn is_of_dependencies(name: &[u8]) -> bool {
+    name.starts_with(b"DEP_") || name.starts_with(b"CARGO_DEP_")
 }
 
 /// `CARGO_BIN_FILE_<DEP>…`, `CARGO_CDYLIB_DIR_<DEP>` and their like: artifact dependencies (The

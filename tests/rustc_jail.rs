@@ -335,3 +335,117 @@ fn a_wrapper_with_a_daemon_is_left_out() {
         assert_eq!(calls.contains("--crate-name evil"), is_called, "{calls}");
     }
 }
+
+/// Reads whatever the file `wanted` names, below the workspace or anywhere, as far as it may.
+const READS: &str = r#"
+    let wanted = fs::read_to_string("wanted").unwrap();
+    let paths = wanted.lines().flat_map(|path| match path.split_once('*') {
+        None => vec![path.to_owned()],
+        Some((start, end)) => {
+            let (directory, start) = start.rsplit_once('/').unwrap();
+            let names = fs::read_dir(directory).into_iter().flatten().flatten();
+            let names = names.map(|entry| entry.file_name().into_string().unwrap());
+            let names = names.filter(|name| name.starts_with(start));
+            names.map(|name| format!("{directory}/{name}{end}")).collect()
+        }
+    });
+    let mut got = String::new();
+    for path in paths {
+        got += &fs::read_to_string(&path).unwrap_or_default();
+        drop(fs::write(format!("{path}.written"), "x"));
+    }
+    format!("const TEXT: &str = {got:?};").parse().unwrap()
+"#;
+
+/// Prints what `LINE` says, in which `VICTIM` stands for another package's `OUT_DIR`.
+const SAYS: &str = r#"
+    fn main() {
+        println!("cargo::rerun-if-env-changed=LINE");
+        let line = std::env::var("LINE").unwrap();
+        let build = std::path::Path::new(&std::env::var("OUT_DIR").unwrap()).join("../..");
+        let units = std::fs::read_dir(build).into_iter().flatten().flatten();
+        let victim = units.map(|unit| unit.path().canonicalize().unwrap()).find(|path| {
+            path.file_name().unwrap().to_str().unwrap().starts_with("victim-") && path.join("out").exists()
+        });
+        let victim = victim.map(|path| path.join("out").display().to_string()).unwrap_or_default();
+        println!("{}", line.replace("VICTIM", &victim));
+    }
+"#;
+
+/// A script and a macro can be one's, and a workspace's configuration can be anybody's.
+#[test]
+fn what_others_say_of_a_compilation_gives_it_nothing() {
+    let project = workspace("told", READS);
+    let outside = project.root.parent().unwrap().join("outside");
+    for directory in ["library", "bin", "trusted", "out"] {
+        fs::create_dir_all(outside.join(directory)).unwrap();
+        fs::write(outside.join(directory).join("key"), "of the user").unwrap();
+    }
+    std::os::unix::fs::symlink("/usr/bin/cc", outside.join("bin/cc")).unwrap();
+    let of = |path: &str| outside.join(path).to_str().unwrap().to_owned();
+    project.write(
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"evil\", \"other\", \"victim\"]\n",
+    );
+    project.write(
+        "victim/Cargo.toml",
+        "[package]\nname = \"victim\"\nversion = \"1.0.0\"\nedition = \"2024\"\n",
+    );
+    project.write("victim/src/lib.rs", "");
+    let leaves = "fn main() { let out = std::env::var(\"OUT_DIR\").unwrap();
+        std::fs::write(out + \"/key\", \"of the user\").unwrap(); }";
+    project.write("victim/build.rs", leaves);
+    project.write("app/build.rs", SAYS);
+    let trusted =
+        format!("[[package]]\nname = \"trusted\"\nfiles.read = [\"{}\"]\n", of("trusted"));
+    let policy = format!("{JAIL}{trusted}[[package]]\nname = \"free\"\nrustc.jail = false\n");
+    let search = |path: &str| format!("cargo::rustc-link-search=native={path}");
+    let set = |name: &str, value: &str| format!("cargo::rustc-env={name}={value}");
+    let target = project.root.join("target/debug");
+    let none = String::new;
+    // What the script prints, what rustc is told by the configuration, and what the macro then reads.
+    let cases = [
+        (search(&of("library")), none(), of("library/key")),
+        (
+            search(target.join(".fingerprint").to_str().unwrap()),
+            none(),
+            "target/debug/.fingerprint/victim-*/invoked.timestamp".to_owned(),
+        ),
+        (set("CARGO_PKG_NAME", "trusted"), none(), of("trusted/key")),
+        (set("CARGO_PKG_NAME", "free"), none(), of("library/key")),
+        (set("OUT_DIR", &of("out")), none(), of("out/key")),
+        (set("DEP_X_ROOT", "VICTIM"), none(), "target/debug/build/victim-*/out/key".to_owned()),
+        (
+            set("CARGO_BIN_FILE_X", "VICTIM"),
+            none(),
+            "target/debug/build/victim-*/out/key".to_owned(),
+        ),
+        (none(), format!("-Clinker={}", of("bin/cc")), of("bin/key")),
+        (none(), format!("--emit=link,dep-info={}", of("out/key.d")), of("out/key")),
+    ];
+    let mut wrong = Vec::new();
+    for (line, flag, wanted) in &cases {
+        let mut reached = Vec::new();
+        for jailed in [false, true] {
+            project.write("brig.toml", if jailed { &policy } else { "" });
+            project.write("wanted", wanted);
+            drop(fs::remove_file(format!("{wanted}.written")));
+            succeed(project.brig(&["build", "-p", "victim"]).env("LINE", ""));
+            project.write("app/src/main.rs", &format!("evil::go!();\nfn main() {{\n    println!(\"{{TEXT}}\");\n    other::x();\n}}\n// {jailed}"));
+            let mut build = project.brig(&["run", "-p", "app"]);
+            build.env("LINE", line);
+            if !flag.is_empty() {
+                // The path has blanks in it.
+                build.env("CARGO_ENCODED_RUSTFLAGS", flag);
+            }
+            let output = build.output().unwrap();
+            let is_read = !stdout(&output).trim().is_empty();
+            reached.push(is_read || fs::exists(format!("{wanted}.written")).unwrap());
+        }
+        // Nothing but this is withheld for what it says.
+        if reached != [!line.contains("=OUT_DIR"), false] {
+            wrong.push(format!("{line} {flag}: {wanted}: {reached:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -182,6 +182,16 @@ impl Layers {
         Self::of(layers, base)
     }
 
+    /// Whether any of them says that some rustc is to be in the jail.
+    #[must_use]
+    pub fn speak_of_rustc(&self) -> bool {
+        self.layers.iter().any(|Layer { document, .. }| {
+            let of_packages = document.packages.iter().map(|package| &package.rules);
+            let mut all = std::iter::once(&document.common).chain(of_packages);
+            all.any(|rules| rules.jails_rustc.as_ref().is_some_and(|(jails, _)| *jails))
+        })
+    }
+
     /// Of documents, from the bottom up, without the built-in ones; `base` is a built-in policy that
     /// was named.
     ///

@@ -194,10 +194,12 @@ pub struct Paths {
     pub out_dir: PathBuf,
     /// Which names there, and elsewhere, are its own. Directories are as given.
     pub outputs: Vec<Shared>,
-    /// What it reads besides its sources: directories of libraries, profiles, a target's description.
-    pub read: Vec<PathBuf>,
+    /// Directories of libraries and crates: Cargo's, the user's and those that scripts have named.
+    pub libraries: Vec<PathBuf>,
     /// The linker.
-    pub linker: Option<OsString>,
+    pub linker: Option<PathBuf>,
+    /// The target, as Cargo calls its directory.
+    pub target: Option<String>,
 }
 
 impl Paths {
@@ -239,20 +241,18 @@ impl Paths {
         if let Some(directory) = options.codegen("incremental") {
             outputs.push(shared(path(directory), vec![name.to_vec()], Behind::Dash));
         }
-        let after = |value: &[u8], byte| {
-            let at = value.iter().position(|other| *other == byte);
+        let directory = |value: &[u8]| {
+            // A kind and the directory, or that alone.
+            let at = value.iter().position(|byte| *byte == b'=');
             path(at.map_or(value, |at| &value[at + 1..]))
         };
-        let libraries = options.values("-L").map(|value| after(value, b'='));
-        // A library that is named without its path lies in one of those.
-        let named = options.values("--extern").filter(|value| value.contains(&b'='));
-        let mut read: Vec<PathBuf> =
-            libraries.chain(named.map(|value| after(value, b'='))).collect();
-        read.extend(options.codegen("profile-use").map(path));
-        read.extend(options.last("--sysroot").map(path));
-        read.extend(options.last("--target").map(path).filter(|path| path.is_file()));
-        let linker = options.codegen("linker").map(|linker| OsStr::from_bytes(linker).to_owned());
-        Ok(Some(Self { out_dir, outputs, read, linker }))
+        let libraries = options.values("-L").map(directory).collect();
+        let linker = options.codegen("linker").map(path);
+        // The description of a target lies in a file, after which Cargo names its directories.
+        let target = options.last("--target").map(path);
+        let target = target.as_deref().and_then(Path::file_stem);
+        let target = target.map(|target| target.to_string_lossy().into_owned());
+        Ok(Some(Self { out_dir, outputs, libraries, linker, target }))
     }
 }
 

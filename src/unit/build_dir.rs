@@ -21,7 +21,8 @@ pub struct BuildDir {
 }
 
 impl BuildDir {
-    /// The build directory that `out_dir` (without symbolic links) lies in. `as_given` is what Cargo
+    /// The build directory that `out_dir` (without symbolic links) lies in: a script's `OUT_DIR`, or where
+    /// Cargo has crates compiled to. `as_given` is what Cargo
     /// calls it, and `target` the triple that is built for.
     ///
     /// Cargo marks the root with `CACHEDIR.TAG`, unless somebody had made the directory before; then
@@ -31,7 +32,9 @@ impl BuildDir {
     pub fn of(out_dir: &Path, as_given: &Path, target: Option<&str>) -> Self {
         let above = || out_dir.ancestors().skip(1);
         let named = |dir: &Path, name: &str| dir.file_name() == Some(OsStr::new(name));
-        let built = above().find(|dir| named(dir, "build")).and_then(Path::parent);
+        let is_of_crates = |dir: &&Path| named(dir, "deps") || named(dir, "examples");
+        let built = above().find(|dir| named(dir, "build"));
+        let built = built.or_else(|| Some(out_dir).filter(is_of_crates)).and_then(Path::parent);
         let by_layout = || {
             let above = built?.parent()?;
             let is_target = target.is_some_and(|target| named(above, target));
@@ -98,12 +101,13 @@ impl BuildDir {
         found
     }
 
-    /// Where a path leads, if that is inside: the configuration of a workspace can set any variable.
+    /// Where a path leads, if that is where Cargo puts artifact dependencies: the configuration of a
+    /// workspace can set any variable.
     #[must_use]
-    pub fn inside(&self, path: &Path) -> Option<PathBuf> {
-        fs::canonicalize(path)
-            .ok()
-            .filter(|path| path != &self.root && path.starts_with(&self.root))
+    pub fn artifact(&self, path: &Path) -> Option<PathBuf> {
+        let path = fs::canonicalize(path).ok()?;
+        let within = path.strip_prefix(&self.root).ok()?;
+        within.iter().any(|name| name == "artifact").then_some(path)
     }
 
     /// A directory of `LD_LIBRARY_PATH` that holds what this build made: `deps` of a profile, or a

@@ -28,6 +28,9 @@ use crate::policy::{Grants, Limit, Limits};
 use crate::process::Exit;
 use crate::sys::Notification;
 
+/// So many denials are asked about: no more are told of.
+const BLAMED: usize = 1000;
+
 /// Observes one script.
 #[derive(Debug)]
 pub struct Observer<'a> {
@@ -241,7 +244,8 @@ impl<'a> Observer<'a> {
         }
         for Use { kind, path } in uses {
             let path_text = String::from_utf8_lossy(path);
-            if self.judged(*kind, path, Some(errno)) == Outcome::Denied
+            if self.macros.len() < BLAMED
+                && self.judged(*kind, path, Some(errno)) == Outcome::Denied
                 && !self.macros.contains_key(&*path_text)
                 && let Some(name) = macros::caller(thread)
             {
