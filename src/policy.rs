@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod grants;
 pub mod instructions;
 pub mod layers;
+pub mod library_path;
 pub mod limits;
 pub mod link_arguments;
 pub mod link_search;

@@ -378,6 +378,21 @@ impl Unit {
         found
     }
 
+    /// Whether a directory is one of the toolchain's, in which there is nothing but Rust's own libraries,
+    /// and none with which the script is linked.
+    #[must_use]
+    pub fn is_for_others_libraries(&self, directory: &Path) -> bool {
+        let of_toolchain = || {
+            let roots = self.toolchain().into_iter().filter_map(|root| fs::canonicalize(root).ok());
+            roots.into_iter().any(|root| directory.starts_with(root))
+        };
+        of_toolchain()
+            && fs::read_dir(directory).is_ok_and(|mut entries| {
+                entries.all(|entry| entry.is_ok_and(|entry| is_no_others(&entry.file_name())))
+            })
+            && self.libraries_in(&[directory.to_owned()]).is_empty()
+    }
+
     /// Whether Cargo sets a variable of this name for build scripts, so that it always passes.
     #[must_use]
     pub fn is_cargo_variable(name: &OsStr) -> bool {
@@ -413,6 +428,18 @@ impl Unit {
             || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             || is_artifact_variable(name)
     }
+}
+
+/// Whether a file in the toolchain is no library, or one that nothing but Rust programs are linked with: its
+/// name ends in a hash, or in the compiler's version (`libstd-0123456789abcdef.so`,
+/// `libLLVM.so.22.1-rust-1.95.0-stable`).
+fn is_no_others(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let is_library = name.split('.').skip(1).any(|part| part == "so");
+    let stem = name.strip_suffix(".so").unwrap_or_default();
+    let hash = stem.rsplit_once('-').map_or("", |(_, hash)| hash);
+    let has_hash = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    !is_library || has_hash || (name.starts_with("libLLVM") && name.contains("-rust-"))
 }
 
 /// Variables by which scripts hear of other packages' (`links`).

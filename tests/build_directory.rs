@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs;
+
 use support::{Project, shown, stderr, succeed};
 
 /// A member of the workspace looks for what another one's script left, which was built for the host.
@@ -100,4 +102,51 @@ fn of_what_is_compiled_a_script_reads_the_libraries_that_it_is_linked_with() {
     assert!(others(&succeed(&mut project.cargo(&["build"]))) > 0);
     succeed(&mut project.cargo(&["clean", "-p", "script"]));
     assert_eq!(others(&succeed(&mut project.brig(&["build"]))), 0);
+}
+
+/// Prints where its loader looks.
+const LOADS: &str = r#"
+fn main() {
+    println!("cargo::warning=path {}.", std::env::var("LD_LIBRARY_PATH").unwrap_or_default());
+}
+"#;
+
+/// Cargo names directories for the loader in which programs of scripts find nothing, and look for each
+/// library all the same.
+#[test]
+fn the_loader_looks_only_where_there_is_something() {
+    let project = Project::with_script("loads", LOADS);
+    let own = project.root.join("own");
+    fs::create_dir(&own).unwrap();
+    let own = own.to_str().unwrap();
+    let directories = |mut command: std::process::Command, users: &str| -> Vec<String> {
+        succeed(&mut project.cargo(&["clean"]));
+        let text = stderr(&succeed(command.env("LD_LIBRARY_PATH", users)));
+        let path = text.lines().find_map(|line| line.split_once(": path ")).expect(&text).1;
+        let paths = path.trim_end_matches('.').split(':');
+        paths.filter(|path| !path.is_empty()).map(str::to_owned).collect()
+    };
+    let target = project.root.join("target/debug");
+    let (target, deps) = (target.to_str().unwrap(), target.join("deps"));
+    let deps = deps.to_str().unwrap();
+    let without = directories(project.cargo(&["build"]), own);
+    for expected in [target, deps, own] {
+        assert!(without.iter().any(|path| path == expected), "{expected}: {without:?}");
+    }
+    assert!(without.iter().any(|path| path.contains("/rustlib/")), "{without:?}");
+    // The user's own is not granted at first, then it is.
+    assert_eq!(directories(project.brig(&["build"]), ""), [""; 0]);
+    let policy = |text: &str| project.write("brig.toml", text);
+    policy(&format!("[files]\nread = [{own:?}]\n"));
+    assert_eq!(directories(project.brig(&["build"]), own), [own]);
+    policy("[environment]\npass = [\"LD_LIBRARY_PATH\"]\n");
+    assert_eq!(directories(project.brig(&["build"]), own), without);
+    policy("mode = \"permissive\"\n");
+    assert_eq!(directories(project.brig(&["build"]), own), without);
+    // This script is linked with Rust's own library.
+    policy("");
+    project.write(".cargo/config.toml", "[build]\nrustflags = [\"-Cprefer-dynamic\"]\n");
+    let linked = directories(project.brig(&["build"]), "");
+    assert!(linked.iter().any(|path| path.contains("/rustlib/")), "{linked:?}");
+    assert!(linked.len() == 1, "{linked:?}");
 }

@@ -249,7 +249,7 @@ const RUNTIME_ARCHIVES: &[&str] = &["libc.a", "libgcc.a", "libgcc_eh.a", "libgcc
 
 /// Directories of a directory in which the loader looks as well, by processor (ld.so(8), "Hardware
 /// capabilities"); those but the first until glibc 2.37.
-const CAPABILITIES: &[&str] = &[
+pub(super) const CAPABILITIES: &[&str] = &[
     "glibc-hwcaps",
     "tls",
     "haswell",

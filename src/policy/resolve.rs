@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 use super::grants::{Grant, Grants, Hidden, Right};
 use super::placeholders::OTHER_PROCESSES;
 use super::written::Written;
-use super::{Mode, Policy, pattern};
+use super::{Mode, Policy, library_path, pattern};
 use crate::preload::protocol::FILE_NAME;
 use crate::settings;
 use crate::unit::{Jobserver, Unit};
@@ -228,6 +228,12 @@ fn environment(
         if name == "RUSTC_WRAPPER" {
             if let Some(wrapper) = users_wrapper.filter(|wrapper| !is_daemon_client(wrapper)) {
                 grants.environment.push((name.clone(), wrapper.to_owned()));
+            }
+            continue;
+        }
+        if name == library_path::VARIABLE && replaces(&grants.policy, library_path::VARIABLE) {
+            if let Some(value) = library_path::shortened(value, unit, grants) {
+                grants.environment.push((name.clone(), value));
             }
             continue;
         }
