@@ -40,6 +40,7 @@ pub mod real_path;
 pub mod scripts;
 pub mod seen;
 pub mod socket;
+pub mod status;
 pub mod under_way;
 pub mod waiting;
 pub mod walk;

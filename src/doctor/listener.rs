@@ -17,6 +17,7 @@ use super::probe::{self, PATIENCE, Probe};
 use super::reason;
 use crate::jail::filter;
 use crate::sys::{self, Answer};
+use crate::warden::status::Status;
 use crate::warden::{argument, hand_over};
 
 /// What came of a step; none if it was not come to.
@@ -141,7 +142,7 @@ fn look_at(pid: u32) -> Result<(), Errno> {
         fs::read_link(format!("/proc/{pid}/{link}")).map_err(|error| errno(&error))?;
     }
     fs::read_dir(format!("/proc/{pid}/fd")).map_err(|error| errno(&error))?;
-    argument::status(pid, "Tgid:").map(drop)
+    Status::of(pid).map(drop)
 }
 
 fn errno(error: &io::Error) -> Errno {

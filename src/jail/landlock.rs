@@ -5,8 +5,11 @@
 //! by the script: so the script cannot signal or inspect the warden, while the warden can do both
 //! to every process of the script.
 
+use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ::landlock::{
@@ -15,9 +18,8 @@ use ::landlock::{
     RulesetError, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, readlink};
 use nix::sys::signal::kill;
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::getppid;
 use serde::Serialize;
 
@@ -159,13 +161,16 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
             outer = outer.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
         }
     }
+    // One rule for each path: most have several grants.
+    let mut paths: BTreeMap<&Path, BitFlags<AccessFs>> = BTreeMap::new();
     for grant in &grants.files {
-        let failed = |errno: Errno| Error::Path { path: grant.path.clone(), source: errno.into() };
-        let Some(path) = granted(&grant.path).map_err(failed)? else { continue };
+        *paths.entry(&grant.path).or_default() |= access(grant.right, abi);
+    }
+    for (name, mut rights) in paths {
+        let failed = |errno: Errno| Error::Path { path: name.to_owned(), source: errno.into() };
+        let Some(path) = granted(name).map_err(failed)? else { continue };
         let kind = SFlag::from_bits_truncate(fstat(&path).map_err(failed)?.st_mode);
-        let is_directory = kind & SFlag::S_IFMT == SFlag::S_IFDIR;
-        let mut rights = access(grant.right, abi);
-        if !is_directory {
+        if kind & SFlag::S_IFMT != SFlag::S_IFDIR {
             rights &= AccessFs::from_file(abi);
         }
         if rights.is_empty() {
@@ -211,17 +216,13 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
 /// What a grant is for; none if it has gone since the grants were resolved, or if there is a link in its
 /// path now, which only a script that writes there at this moment would have made.
 fn granted(path: &Path) -> Result<Option<OwnedFd>, Errno> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = match open(path, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
-        Err(errno) => return Err(errno),
-    };
-    // What is open now stays the same, whatever becomes of the path; and a link's own name is its path.
-    let is_link =
-        SFlag::from_bits_truncate(fstat(&file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK;
-    let name = readlink(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str())?;
-    Ok((!is_link && Path::new(&name) == path).then_some(file))
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let flags = u64::from((libc::O_PATH | libc::O_CLOEXEC).cast_unsigned());
+    match sys::open(libc::AT_FDCWD, &name, flags, 0, libc::RESOLVE_NO_SYMLINKS) {
+        Ok(file) => Ok(Some(file)),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// A directory that can be listed, and that these grants do not let a script list.

@@ -4,7 +4,7 @@
 //! performs, it performs on what was read here, and nothing is read twice.
 
 use std::ffi::CString;
-use std::{fs, io};
+use std::io;
 
 use nix::errno::Errno;
 
@@ -55,18 +55,6 @@ pub fn descriptor(argument: u64) -> i32 {
 /// As the kernel finds them: `EFAULT`, `ENAMETOOLONG`.
 pub fn path(thread: u32, address: u64) -> Result<CString, Errno> {
     string(thread, address, PATH_MAX)
-}
-
-/// A field of what the kernel says of a thread (`proc_pid_status`(5)), such as `Umask:`.
-///
-/// # Errors
-/// `ESRCH` if the thread is gone or there is no such field.
-pub fn status(thread: u32, field: &str) -> Result<String, Errno> {
-    let text = fs::read(format!("/proc/{thread}/status")).map_err(|_| Errno::ESRCH)?;
-    // A thread's name is any bytes, and one that is cut at 15 often ends within a character.
-    let text = String::from_utf8_lossy(&text);
-    let value = text.lines().find_map(|line| line.strip_prefix(field)).ok_or(Errno::ESRCH)?;
-    Ok(value.trim().to_owned())
 }
 
 /// A string that ends within `most` bytes, its NUL included.
@@ -135,12 +123,5 @@ mod tests {
         assert_eq!(string(pid, at, text.len() + 1).unwrap().to_bytes(), &text[..]);
         assert_eq!(string(pid, at, text.len()), Err(Errno::ENAMETOOLONG));
         assert_eq!(string(pid, 8, PATH_MAX), Err(Errno::EFAULT));
-    }
-
-    #[test]
-    fn status_has_fields() {
-        let own = std::process::id();
-        assert_eq!(status(own, "Tgid:").unwrap(), own.to_string());
-        assert_eq!(status(own, "Nothing:"), Err(Errno::ESRCH));
     }
 }

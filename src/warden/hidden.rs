@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::argument;
+use super::status::Status;
 use crate::policy::Grants;
 
 /// See the file's description.
@@ -73,7 +73,7 @@ pub fn is_of_script(mut process: u32) -> bool {
     let warden = std::process::id();
     // Its number can be another's by the time that its parent is asked about: then it is gone.
     while process > 1 {
-        let parent = argument::status(process, "PPid:").ok().and_then(|id| id.parse().ok());
+        let parent = Status::of(process).ok().and_then(|status| status.number("PPid:"));
         match parent {
             Some(parent) if parent == warden => return true,
             Some(parent) => process = parent,

@@ -19,6 +19,7 @@ use super::found::{self, Found};
 use super::metadata;
 use super::place::Place;
 use super::procfs::Procfs;
+use super::status::Status;
 use crate::access::Kind;
 use crate::sys::{self, Notification};
 
@@ -94,8 +95,9 @@ pub fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
 /// # Errors
 /// `ESRCH` if it is gone.
 pub fn umask_of(thread: u32) -> Result<Mode, Errno> {
-    let mask = argument::status(thread, "Umask:")?;
-    u32::from_str_radix(&mask, 8).map(Mode::from_bits_truncate).map_err(|_| Errno::ESRCH)
+    let status = Status::of(thread)?;
+    let mask = status.field("Umask:").and_then(|mask| u32::from_str_radix(mask, 8).ok());
+    mask.map(Mode::from_bits_truncate).ok_or(Errno::ESRCH)
 }
 
 impl Request {

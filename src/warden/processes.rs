@@ -18,6 +18,7 @@ use nix::time::ClockId;
 use nix::unistd::Pid;
 
 use super::argument;
+use super::status::{self, Status};
 use crate::access::Outcome;
 use crate::process::{Exit, Process, Program};
 use crate::sys;
@@ -28,6 +29,8 @@ const KEPT: usize = 100_000;
 const ARGUMENTS: usize = 4096;
 /// And so much of all programs' arguments.
 const ALL_ARGUMENTS: usize = 64 << 20;
+/// No kernel writes more for a program, in bytes (getauxval(3)).
+const VECTOR: usize = 4096;
 
 /// See the file's description.
 #[derive(Debug)]
@@ -108,7 +111,7 @@ fn image_of(pid: u32) -> Option<Image> {
     const AT_RANDOM: u64 = 25;
     const AT_EXECFN: u64 = 31;
     let program = link(pid, "exe");
-    let vector = fs::read(format!("/proc/{pid}/auxv")).ok()?;
+    let vector = status::read(pid, "auxv", VECTOR).ok()?;
     let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
     let value = |key| {
         let pair = vector.chunks_exact(16).find(|pair| word(&pair[..8]) == key);
@@ -125,8 +128,7 @@ fn image_of(pid: u32) -> Option<Image> {
 }
 
 fn arguments_of(pid: u32, most: usize) -> Vec<Vec<u8>> {
-    let mut text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    text.truncate(ARGUMENTS.min(most));
+    let mut text = status::read(pid, "cmdline", ARGUMENTS.min(most)).unwrap_or_default();
     if text.last() == Some(&0) {
         text.pop();
     }
@@ -205,7 +207,8 @@ impl Processes {
             }
             self.threads.remove(&thread);
         }
-        let number = |field| argument::status(thread, field).ok().and_then(|id| id.parse().ok());
+        let status = Status::of(thread).ok();
+        let number = |field| status.as_ref().and_then(|status| status.number(field));
         let pid: u32 = number("Tgid:").unwrap_or(thread);
         let id = if let Some(id) = self.threads.get(&pid) {
             *id
@@ -222,7 +225,7 @@ impl Processes {
     /// one too many, and only its parent is known.
     pub fn may_execute(&mut self, thread: u32, id: u32) -> bool {
         let is_known = self.all.len() < self.most
-            || argument::status(thread, "Tgid:").is_ok_and(|pid| pid == self.pid(id).to_string());
+            || Status::of(thread).is_ok_and(|status| status.number("Tgid:") == Some(self.pid(id)));
         self.refused += u64::from(!is_known);
         is_known
     }
@@ -316,9 +319,10 @@ impl Processes {
         process.exit = Some(Exit::Code(code & 0xff));
         process.wall_us = Some(now - process.started_us);
         process.cpu_us = cpu_time(pid);
-        process.peak_rss_kib = argument::status(pid, "VmHWM:")
-            .ok()
-            .and_then(|text| text.trim_end_matches("kB").trim().parse().ok());
+        let status = Status::of(pid).ok();
+        let peak = status.as_ref().and_then(|status| status.field("VmHWM:"));
+        process.peak_rss_kib =
+            peak.and_then(|peak| peak.trim_end_matches("kB").trim().parse().ok());
     }
 
     /// Notes which processes have ended, and how.

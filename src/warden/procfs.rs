@@ -10,11 +10,11 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 
-use super::argument;
 use super::directories::Directories;
 use super::found::{c_string, errno};
 use super::hidden::Hidden;
 use super::outputs::Outputs;
+use super::status::Status;
 use crate::sys;
 
 /// What the warden has to know of proc(5) on this machine.
@@ -113,7 +113,7 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
 /// # Errors
 /// `ESRCH` if it is gone.
 pub fn process_of(thread: u32) -> Result<u32, Errno> {
-    argument::status(thread, "Tgid:").and_then(|id| id.parse().map_err(|_| Errno::ESRCH))
+    Status::of(thread)?.number("Tgid:").ok_or(Errno::ESRCH)
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 
-use super::argument;
 use super::found;
 use super::names::Use;
 use super::socket;
+use super::status::Status;
 use crate::sys::{self, Answer, Notification};
 
 /// How often callers that wait are looked at, in milliseconds.
@@ -285,9 +285,8 @@ fn has_had_a_writer(end: &OwnedFd) -> bool {
 
 /// Whether a signal waits for a thread that it neither blocks nor ignores.
 fn has_signal(thread: u32) -> bool {
-    let set = |field| {
-        argument::status(thread, field).ok().and_then(|text| u64::from_str_radix(&text, 16).ok())
-    };
+    let Ok(status) = Status::of(thread) else { return false };
+    let set = |field| status.field(field).and_then(|text| u64::from_str_radix(text, 16).ok());
     let pending = set("SigPnd:").unwrap_or(0) | set("ShdPnd:").unwrap_or(0);
     pending & !(set("SigBlk:").unwrap_or(0) | set("SigIgn:").unwrap_or(0)) != 0
 }
