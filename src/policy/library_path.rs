@@ -2,7 +2,7 @@
 //!
 //! Cargo, and rustup before it, name four directories there for every script. The loader looks into each
 //! of them, and into a dozen others below it, for each library of each program (ld.so(8), "Hardware
-//! capabilities"): with short-lived programs, as CMake and configure run, that is more than half of all
+//! capabilities"): with short-lived programs, those of a build system, that is more than half of all
 //! that the warden is asked. What a script may not read helps no loader, and the toolchain's libraries
 //! help none but programs that are linked with them.
 
