@@ -22,8 +22,8 @@ mod socket;
 use std::io;
 
 pub use descriptor::{
-    bytes_in_pipe, close_descriptors_except, duplicate_to, is_pipe, own_descriptor, read_inherited,
-    set_inheritable, set_status_flags, status_flags,
+    bytes_in_pipe, close_descriptors_except, duplicate_to, is_inherited_pipe, own_descriptor,
+    read_inherited, set_inheritable, set_status_flags, status_flags,
 };
 pub use file::{look, open, read_link, remove_attribute, rename, set_attribute};
 pub use landlock::{landlock_abi, landlock_version};

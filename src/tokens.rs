@@ -23,11 +23,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Notes how an inherited pipe is; none if the jobserver is another one.
+    /// Notes how an inherited pipe is; none if the jobserver is another one, or these numbers are those of
+    /// other descriptors: who passes on the variable need not pass on the pipe.
     #[must_use]
     pub fn note(jobserver: Option<&Jobserver>) -> Option<Self> {
         let Some(&Jobserver::Pipe { read, write }) = jobserver else { return None };
-        if !sys::is_pipe(read) || !sys::is_pipe(write) {
+        if !sys::is_inherited_pipe(read) || !sys::is_inherited_pipe(write) {
             return None;
         }
         let flags = (sys::status_flags(read).ok()?, sys::status_flags(write).ok()?);

@@ -914,6 +914,26 @@ fn a_jobserver_that_a_script_has_filled_has_room_afterwards() {
     }
 }
 
+/// Who starts a build passes on variables, and not always what their numbers mean. The supervisor has pipes
+/// of its own, whatever their numbers are.
+#[test]
+fn a_jobserver_that_was_not_passed_on_is_none() {
+    let shows = r#"
+        fn main() {
+            let list = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            let numbers = list.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+            // The list itself is open under the lowest number that is free.
+            let more: Vec<_> = numbers.filter(|number| *number > 3).collect();
+            assert!(more.is_empty(), "{more:?}");
+        }"#;
+    let by_hand = ByHand::new(shows, None);
+    for number in 4..40 {
+        let mut command = by_hand.jailed();
+        let auth = format!("--jobserver-auth={number},{}", number + 1);
+        succeed(command.env("CARGO_MAKEFLAGS", auth));
+    }
+}
+
 /// A build directory can come with the sources, and be anything.
 #[test]
 fn an_out_dir_that_is_a_link_is_refused() {

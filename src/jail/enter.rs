@@ -141,7 +141,7 @@ pub fn become_script(
     let mut keep = vec![report.as_raw_fd()];
     if let Some(Jobserver::Pipe { read, write }) = &script.jobserver {
         // Only what is a pipe is a jobserver; any other descriptor of these numbers is closed.
-        keep.extend([*read, *write].into_iter().filter(|fd| sys::is_pipe(*fd)));
+        keep.extend([*read, *write].into_iter().filter(|fd| sys::is_inherited_pipe(*fd)));
     }
     sys::close_descriptors_except(&keep).map_err(Error::Descriptors)?;
     match execve(&script.program, &script.arguments, &script.environment) {

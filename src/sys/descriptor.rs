@@ -37,9 +37,14 @@ pub fn set_inheritable(fd: RawFd, inheritable: bool) -> io::Result<()> {
     check(libc::c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, flags) })).map(drop)
 }
 
-/// Whether an inherited descriptor is open and is a pipe or fifo (fstat(2)).
+/// Whether a descriptor is open, is a pipe or fifo (fstat(2)), and was inherited: what this program opens
+/// itself is closed on execution (fcntl(2), `FD_CLOEXEC`), and what was inherited cannot be.
 #[must_use]
-pub fn is_pipe(fd: RawFd) -> bool {
+pub fn is_inherited_pipe(fd: RawFd) -> bool {
+    // SAFETY: plain integers.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } & libc::FD_CLOEXEC != 0 {
+        return false;
+    }
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `stat` is writable and large enough; it is read only if the call succeeded.
     unsafe {
