@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::digest;
+use crate::sys;
 
 /// So many are listed.
 const KEPT: usize = 10_000;
@@ -47,7 +48,7 @@ fn collect(
     dropped: &mut u64,
     left: &mut u64,
 ) {
-    let Ok(entries) = fs::read_dir(directory) else {
+    let Ok(entries) = sys::uninterrupted(|| fs::read_dir(directory)) else {
         // Nobody knows what is in it.
         *dropped += 1;
         return;
@@ -83,7 +84,7 @@ fn digest_of(path: &Path) -> io::Result<String> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match file.read(&mut buffer)? {
+        match sys::uninterrupted(|| file.read(&mut buffer))? {
             0 => return Ok(digest::hex(&digest.finalize())),
             length => digest.update(&buffer[..length]),
         }

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use crate::access::printable;
 use crate::finding::Finding;
 use crate::policy::{Grants, Right};
+use crate::sys;
 
 /// So many are told of that fail the unit, and so many others.
 const TOLD: usize = 10;
@@ -27,7 +28,7 @@ pub fn links_in(out_dir: &Path, grants: &Grants) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut directories = vec![out_dir.to_owned()];
     while let Some(directory) = directories.pop() {
-        let entries = match entries(&directory) {
+        let entries = match sys::uninterrupted(|| entries(&directory)) {
             Ok(entries) => entries,
             Err(error) if directory == out_dir && error.kind() == io::ErrorKind::NotFound => break,
             Err(error) => {

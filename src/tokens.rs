@@ -49,7 +49,7 @@ impl Tokens {
             if surplus == 0 {
                 return Ok(());
             }
-            match sys::read_inherited(self.read, &mut buffer[..surplus]) {
+            match sys::uninterrupted(|| sys::read_inherited(self.read, &mut buffer[..surplus])) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

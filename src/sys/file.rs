@@ -6,14 +6,28 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::as_int;
+use super::{as_int, uninterrupted};
 
 /// Opens a file (openat2(2)). `directory` is `AT_FDCWD` or a descriptor; it does not count for an
 /// absolute path. Flags and resolve flags are passed as they are, also those that nobody knows.
 ///
 /// # Errors
-/// As documented there.
+/// As documented there, but for `EINTR`.
 pub fn open(
+    directory: RawFd,
+    path: &CStr,
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+) -> Result<OwnedFd, Errno> {
+    uninterrupted(|| open_once(directory, path, flags, mode, resolve))
+}
+
+/// As [`open`], until a signal comes.
+///
+/// # Errors
+/// As documented there.
+pub fn open_once(
     directory: RawFd,
     path: &CStr,
     flags: u64,

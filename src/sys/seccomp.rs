@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
-use super::{as_int, check};
+use super::{as_int, check, uninterrupted};
 
 /// How a seccomp filter would fare that has these flags and no program: nothing is ever installed, and
 /// `EFAULT` is the answer of a kernel that knows the flags, which it looks at before the program
@@ -147,10 +147,11 @@ pub fn answer_notification(
     };
     let response = libc::seccomp_notif_resp { id, val, error, flags };
     // SAFETY: the kernel only reads `response`, which lives through the call.
-    let result = unsafe {
+    let send = || unsafe {
         libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response)
     };
-    Errno::result(result).map(drop)
+    // The caller would wait for ever for what has not been sent.
+    uninterrupted(|| Errno::result(send())).map(drop)
 }
 
 /// Gives the caller of a notification a descriptor of a file, and says its number; the call still waits
@@ -183,9 +184,10 @@ fn add(
         newfd_flags: if close_on_exec { libc::O_CLOEXEC.unsigned_abs() } else { 0 },
     };
     // SAFETY: the kernel only reads `addition`, which lives through the call.
-    Errno::result(unsafe {
+    let add = || unsafe {
         libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const addition)
-    })
+    };
+    uninterrupted(|| Errno::result(add()))
 }
 
 /// Whether the caller of a notification still waits for its answer
@@ -193,10 +195,11 @@ fn add(
 #[must_use]
 pub fn is_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
     // SAFETY: the kernel only reads `id`, which lives through the call.
-    let result = unsafe {
+    let ask = || unsafe {
         libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const id)
     };
-    result == 0
+    // Who is taken to be gone is not answered any more.
+    uninterrupted(|| Errno::result(ask())).is_ok()
 }
 
 /// Asks the kernel to wake the listener on the caller's CPU (`SECCOMP_IOCTL_NOTIF_SET_FLAGS`,

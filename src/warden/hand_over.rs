@@ -40,7 +40,8 @@ impl Sender {
         let descriptors = [descriptor.as_raw_fd()];
         let message = [ControlMessage::ScmRights(&descriptors)];
         let flags = MsgFlags::from_bits_retain(HAND_OVER);
-        sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(b"l")], &message, flags, None)?;
+        let bytes = [IoSlice::new(b"l")];
+        sys::uninterrupted(|| sendmsg::<()>(self.0.as_raw_fd(), &bytes, &message, flags, None))?;
         Ok(())
     }
 }
@@ -54,12 +55,13 @@ impl Receiver {
         let mut byte = [0];
         let mut pieces = [IoSliceMut::new(&mut byte)];
         let mut space = nix::cmsg_space!([RawFd; 1]);
-        let message = recvmsg::<()>(
-            self.0.as_raw_fd(),
-            &mut pieces,
-            Some(&mut space),
-            MsgFlags::MSG_CMSG_CLOEXEC,
-        )?;
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = loop {
+            match recvmsg::<()>(self.0.as_raw_fd(), &mut pieces, Some(&mut space), flags) {
+                Err(Errno::EINTR) => {}
+                received => break received?,
+            }
+        };
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(descriptors) = control
                 && let Some(descriptor) = descriptors.first()

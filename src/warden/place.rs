@@ -103,7 +103,8 @@ impl Place {
 
     fn starts_in_procfs(&self) -> Result<bool, Errno> {
         let Some(base) = &self.base else { return Ok(false) };
-        Ok(fstatfs(&base.file)?.filesystem_type() == PROC_SUPER_MAGIC)
+        let file_system = sys::uninterrupted(|| fstatfs(&base.file))?;
+        Ok(file_system.filesystem_type() == PROC_SUPER_MAGIC)
     }
 
     /// The place that a name means to a thread.

@@ -66,7 +66,7 @@ impl Work {
         match self {
             Self::Open(Open { file, flags, close_on_exec, .. }) => {
                 let name = found::own_name(file.as_raw_fd());
-                let opened = sys::open(AT_FDCWD.as_raw_fd(), &name, *flags, 0, 0)?;
+                let opened = sys::open_once(AT_FDCWD.as_raw_fd(), &name, *flags, 0, 0)?;
                 Ok(Answer::Descriptor(opened, *close_on_exec))
             }
             Self::Socket(work) => work.perform(),

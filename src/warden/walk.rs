@@ -177,7 +177,8 @@ impl Walk {
         link: &OwnedFd,
         is_last: bool,
     ) -> Result<Step, Errno> {
-        let is_of_proc = fstatfs(&self.current)?.filesystem_type() == PROC_SUPER_MAGIC;
+        let file_system = sys::uninterrupted(|| fstatfs(&self.current))?;
+        let is_of_proc = file_system.filesystem_type() == PROC_SUPER_MAGIC;
         let magic = |result| matches!(result, Err(Errno::ELOOP));
         if is_of_proc && magic(self.open(&name, 0, libc::RESOLVE_NO_MAGICLINKS)) {
             // However the walk has come here: the caller may be in this directory, or another one.

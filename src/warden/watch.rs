@@ -69,7 +69,7 @@ impl Watch<'_, '_> {
     /// Reaps what has ended; the status of the first process if it is among that.
     fn reap(&self) -> Option<i32> {
         let mut status = None;
-        while let Ok(Some(waited)) = sys::wait_any(false) {
+        while let Ok(Some(waited)) = sys::uninterrupted(|| sys::wait_any(false)) {
             if waited.pid == self.first {
                 status = Some(waited.status);
             }
