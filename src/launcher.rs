@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::digest;
+use crate::leftovers;
+use crate::sys;
 
 const MAGIC: &[u8; 12] = b"\x7fBRIGLAUNCH\n";
 /// Version of the layout below; another one is not read.
@@ -244,6 +246,13 @@ pub fn launcher_path(script: &Path) -> Option<PathBuf> {
     Some(script.with_file_name(OsStr::from_bytes(name)))
 }
 
+/// How a launcher is called that is being written, before its writer's number.
+fn unfinished(path: &Path) -> OsString {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".brig-new-");
+    name
+}
+
 /// Puts a launcher in the place of the compiled script at `path` and keeps the script beside it.
 ///
 /// The launcher is written beside and renamed, so that at `path` there is at any moment either
@@ -260,8 +269,8 @@ pub fn install(path: &Path, workspace: Option<&Path>) -> Result<(), Error> {
         script: script.file_name().unwrap_or_default().to_owned(),
         workspace: workspace.map(Path::to_owned),
     };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".brig-new-{}", std::process::id()));
+    let mut name = unfinished(path);
+    name.push(std::process::id().to_string());
     let beside = path.with_file_name(name);
     let write = || -> Result<(), Error> {
         let wrap = |source| Error::Write { path: beside.clone(), source };
@@ -273,8 +282,14 @@ pub fn install(path: &Path, workspace: Option<&Path>) -> Result<(), Error> {
             .open(&beside)
             .map_err(wrap)?;
         own.seek(SeekFrom::Start(0)).map_err(wrap)?;
-        let copied = io::copy(&mut (&mut own).take(image.program), &mut file).map_err(wrap)?;
-        if copied != image.program {
+        // Interrupted, it goes on from where it was.
+        let rest = |own: &mut File| own.stream_position().map(|at| image.program - at);
+        let copy = || {
+            let length = rest(&mut own)?;
+            io::copy(&mut (&mut own).take(length), &mut file)
+        };
+        sys::uninterrupted(copy).map_err(wrap)?;
+        if rest(&mut own).map_err(wrap)? != 0 {
             return Err(wrap(io::ErrorKind::UnexpectedEof.into()));
         }
         file.write_all(&trailer.to_bytes()).map_err(wrap)?;
@@ -290,7 +305,7 @@ pub fn install(path: &Path, workspace: Option<&Path>) -> Result<(), Error> {
 }
 
 /// Removes an earlier launcher and its script, so that rustc and the linker write a new file
-/// instead of writing through whatever is there.
+/// instead of writing through whatever is there; and launchers that were not finished.
 ///
 /// # Errors
 /// [`Error::Write`] if one is there and cannot be removed.
@@ -303,6 +318,7 @@ pub fn remove(path: &Path) -> Result<(), Error> {
             _ => {}
         }
     }
+    leftovers::remove(path.parent().unwrap_or(Path::new(".")), &unfinished(path));
     Ok(())
 }
 

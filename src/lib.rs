@@ -20,7 +20,7 @@
 //!   of;
 //!   [`mod@output`]: what it leaves
 //! - [`record`]: what is known of a run; [`session`]: what a build's launchers tell the front door;
-//!   [`private_dir`]: directories for one run or one session
+//!   [`private_dir`]: directories for one run or one session; [`leftovers`]: files of who was killed
 //! - [`stored`]: a record as it is read back; [`lint`]: what in it is a mistake; [`show`]: what a person is told of it
 //! - [`freeze`]: records as overrides of Cargo's configuration
 //! - [`policies`]: the verbs that check, show, propose and begin policies
@@ -49,6 +49,7 @@ pub mod instruction;
 pub mod jail;
 pub mod launch;
 pub mod launcher;
+pub mod leftovers;
 pub mod lint;
 pub mod network;
 pub mod orphans;

@@ -1,13 +1,19 @@
 //! A directory that only this user can enter, and that goes when it is no longer needed.
 //!
 //! For a script's `TMPDIR` and `HOME`, for the library that is preloaded, and for the session of a `cargo brig` command.
+//!
+//! Whoever has made one holds a lock of it (flock(2)) as long as it lives, and so does the warden. What is
+//! not locked was left by somebody who was killed, and the next session removes it.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::mkdtemp;
+use nix::unistd::{geteuid, mkdtemp};
+
+/// How the names of those begin that have a name of their own.
+const NAMES: &str = "cargo-brig-";
 
 /// A private directory that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,8 @@ pub struct Error {
 pub struct PrivateDir {
     path: PathBuf,
     is_lent: bool,
+    /// None where the file system has no locks.
+    _lock: Option<File>,
 }
 
 impl PrivateDir {
@@ -39,11 +47,39 @@ impl PrivateDir {
     /// # Errors
     /// If that cannot be written.
     pub fn new_in(parent: &Path, purpose: &str) -> Result<Self, Error> {
-        let template = parent.join(format!("cargo-brig-{purpose}-XXXXXX"));
+        let template = parent.join(format!("{NAMES}{purpose}-XXXXXX"));
         let failed = |path: &Path, source| Error { path: path.to_owned(), source };
-        let path = mkdtemp(&template).map_err(|errno| failed(&template, errno.into()))?;
-        let path = fs::canonicalize(&path).map_err(|source| failed(&path, source))?;
-        Ok(Self { path, is_lent: false })
+        loop {
+            let path = mkdtemp(&template).map_err(|errno| failed(&template, errno.into()))?;
+            let real = fs::canonicalize(&path);
+            match real.and_then(|path| Ok((hold(&path)?, path))) {
+                Ok((Held::By(lock), path)) => {
+                    return Ok(Self { path, is_lent: false, _lock: lock });
+                }
+                // Another session has taken it for one that was left, before it was locked.
+                Ok((Held::BySomebodyElse, _)) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    drop(fs::remove_dir(&path));
+                    return Err(failed(&path, source));
+                }
+            }
+        }
+    }
+
+    /// Removes the directories of this user's below `parent` whose makers were killed.
+    pub fn remove_left(parent: &Path) {
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_ours = entry.file_name().to_string_lossy().starts_with(NAMES)
+                && entry.metadata().is_ok_and(|of| of.is_dir() && of.uid() == geteuid().as_raw());
+            if is_ours && let Ok(Held::By(Some(_lock))) = hold(&path) {
+                // What cannot be removed stays, as it would have without this.
+                if let Err(error) = fs::remove_dir_all(&path) {
+                    tracing::debug!(%error, path = %path.display(), "left by a killed process");
+                }
+            }
+        }
     }
 
     /// Makes this very directory, which only this user can enter.
@@ -54,13 +90,13 @@ impl PrivateDir {
         let failed = |source| Error { path: path.to_owned(), source };
         DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
         let path = fs::canonicalize(path).map_err(failed)?;
-        Ok(Self { path, is_lent: false })
+        Ok(Self { path, is_lent: false, _lock: None })
     }
 
     /// A directory that another process has made, and removes.
     #[must_use]
     pub fn lent(path: PathBuf) -> Self {
-        Self { path, is_lent: true }
+        Self { path, is_lent: true, _lock: None }
     }
 
     /// Whether it is another process's.
@@ -73,6 +109,24 @@ impl PrivateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Whose lock there is of a directory.
+enum Held {
+    /// This process's now; none where there are no locks.
+    By(Option<File>),
+    BySomebodyElse,
+}
+
+fn hold(path: &Path) -> io::Result<Held> {
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let lock = File::options().read(true).custom_flags(flags).open(path)?;
+    match lock.try_lock() {
+        // It can have been removed in between, by who had the lock before.
+        Ok(()) => fs::symlink_metadata(path).map(|_| Held::By(Some(lock))),
+        Err(TryLockError::WouldBlock) => Ok(Held::BySomebodyElse),
+        Err(TryLockError::Error(_)) => Ok(Held::By(None)),
     }
 }
 
@@ -121,5 +175,20 @@ mod tests {
         assert!(PrivateDir::at(&path).is_err() && dir.path() == path);
         drop(PrivateDir::lent(path.clone()));
         assert!(path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_has_left_is_removed_and_nothing_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let alive = PrivateDir::new_in(parent.path(), "tmp").unwrap();
+        let left = parent.path().join("cargo-brig-tmp-abcdef");
+        let others = parent.path().join("cargo-tmp-abcdef");
+        let link = parent.path().join("cargo-brig-tmp-ghijkl");
+        fs::create_dir_all(left.join("a")).unwrap();
+        fs::create_dir(&others).unwrap();
+        std::os::unix::fs::symlink(&others, &link).unwrap();
+        PrivateDir::remove_left(parent.path());
+        assert!(!left.exists());
+        assert!(alive.path().exists() && others.exists() && link.exists());
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,11 +16,13 @@ use crate::access::Access;
 use crate::finding::Finding;
 use crate::instruction::Instruction;
 use crate::jail::Enforced;
+use crate::leftovers;
 use crate::network::Attempt;
 use crate::output::Output;
 use crate::policy::{Grants, Limits, Mode, Policy};
 use crate::process::Exit;
 use crate::relay::Relayed;
+use crate::sys;
 use crate::unit::Unit;
 use crate::warden::Report;
 
@@ -28,6 +30,10 @@ use crate::warden::Report;
 pub const SCHEMA: u32 = 2;
 /// The record's name, beside `OUT_DIR`.
 pub const FILE_NAME: &str = "brig.json";
+/// How the files are called that are written beside it, before their writer's number: what the warden
+/// observes, and all of it.
+const OBSERVED: &str = "observed.";
+const WHOLE: &str = "json.";
 
 /// See the file's description.
 #[derive(Debug, Serialize)]
@@ -270,15 +276,31 @@ pub fn space_for(path: &Path) -> Result<File, Error> {
         }
         _ => {}
     }
-    let beside = path.with_extension(format!("observed.{}", std::process::id()));
+    let directory = path.parent().unwrap_or(Path::new("."));
+    for kind in [OBSERVED, WHOLE] {
+        let start = path.with_extension(kind);
+        leftovers::remove(directory, start.file_name().unwrap_or_default());
+    }
+    let beside = path.with_extension(format!("{OBSERVED}{}", std::process::id()));
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).open(&beside);
     file.and_then(|file| fs::remove_file(&beside).map(|()| file))
         .map_err(|source| Error { path: path.to_owned(), source })
 }
 
+/// By hand: `copy_file_range(2)`, which `io::copy` calls, can be interrupted.
+fn copy(from: &mut File, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match sys::uninterrupted(|| from.read(&mut buffer))? {
+            0 => return Ok(()),
+            length => to.write_all(&buffer[..length])?,
+        }
+    }
+}
+
 fn write_beside(path: &Path, text: &str, mut observed: File) -> io::Result<()> {
-    let beside = path.with_extension(format!("json.{}", std::process::id()));
+    let beside = path.with_extension(format!("{WHOLE}{}", std::process::id()));
     let mut write = || {
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
         let mut file = BufWriter::new(file);
@@ -289,7 +311,7 @@ fn write_beside(path: &Path, text: &str, mut observed: File) -> io::Result<()> {
             // An object lacks only its brace.
             let open = text.strip_suffix("\n}").unwrap_or(text);
             writeln!(file, "{open},")?;
-            io::copy(&mut observed, &mut file)?;
+            copy(&mut observed, &mut file)?;
             file.write_all(b"\n}")?;
         }
         file.write_all(b"\n")?;

@@ -46,6 +46,7 @@ impl Session {
     /// # Errors
     /// If its directories cannot be made.
     pub fn begin() -> Result<Self, Error> {
+        PrivateDir::remove_left(&env::temp_dir());
         let (directory, home) = (PrivateDir::new("session")?, PrivateDir::new("home")?);
         let preload = Preload::new(&[&env::temp_dir(), Path::new("/tmp")])?;
         let path = directory.path();
