@@ -116,7 +116,8 @@ impl Compile<'_> {
 
         let environment = self.environment(&grants.policy, tmp.path());
         let program = found(&words[0])?;
-        let start = Start::new(&program, words, &environment, unit.jobserver.clone())?;
+        let jobserver = unit.jobserver.clone();
+        let start = Start::new((&program, words), &environment, jobserver, self.parent.pid())?;
         let plan = Plan::new(&grants)?;
         let null = OpenOptions::new().write(true).open("/dev/null").map_err(Error::Null)?;
         let (mut stdout, mut shown) = (io::stdout(), Filter::default());

@@ -32,7 +32,7 @@ use crate::process::Exit;
 use crate::record::{self, Parts, Record};
 use crate::relay::{self, Relay, Relayed, Withheld};
 use crate::session::{self, Lent, Run};
-use crate::settings::{ParentEnvironment, Settings};
+use crate::settings::{self, ParentEnvironment, Settings};
 use crate::supervise::{self, Outcome, Start};
 use crate::unit::{self, Unit};
 use crate::warden::Report;
@@ -48,6 +48,9 @@ pub enum Error {
     /// The launcher's own file.
     #[error(transparent)]
     Launcher(#[from] launcher::Error),
+    /// Where the settings are.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
     /// The unit.
     #[error(transparent)]
     Unit(#[from] unit::Error),
@@ -137,7 +140,7 @@ impl Request {
 /// # Errors
 /// See [`Error`].
 pub fn run(request: Request) -> Result<exit::Ending, Error> {
-    let parent = ParentEnvironment::read();
+    let parent = ParentEnvironment::read()?;
     let settings = Settings::from(&parent);
     let launcher = request.launcher.clone();
     let ending = run_by(&settings, &parent, request);
@@ -172,7 +175,8 @@ fn run_by(
     let environment = preload.map(|preload| preload.added_to(&grants.environment));
     let environment = environment.as_ref().unwrap_or(&grants.environment);
     let jobserver = unit.jobserver.clone();
-    let start = Start::new(&unit.script, &unit.arguments, environment, jobserver)?;
+    let script = (unit.script.as_path(), unit.arguments.as_slice());
+    let start = Start::new(script, environment, jobserver, parent.pid())?;
 
     let is_withheld = |name: &str| grants.withholds(OsStr::new(name));
     let may_read = |path: &Path| {

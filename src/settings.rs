@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
+use std::{fs, io};
 
 use crate::policy::layers::Places;
 
@@ -29,18 +29,42 @@ pub const LOG: &str = "CARGO_BRIG_LOG";
 /// The environment of the process that started this one, as it was when that was executed.
 #[derive(Debug, Default)]
 pub struct ParentEnvironment {
+    pid: u32,
     variables: Vec<(OsString, OsString)>,
 }
 
+/// What cannot be read, and may say which policy there is.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the environment of the process that started this one, `{path}`")]
+pub struct Error {
+    path: String,
+    #[source]
+    source: io::Error,
+}
+
 impl ParentEnvironment {
-    /// Reads it; empty if it cannot be read, so that nothing is taken for a setting.
-    #[must_use]
-    pub fn read() -> Self {
-        let block = fs::read(format!("/proc/{}/environ", parent_id())).unwrap_or_default();
-        Self::parse(&block)
+    /// Reads it; empty if it is not there or not for this process to read, so that nothing is taken for a
+    /// setting.
+    ///
+    /// # Errors
+    /// What else is in the way, such as a lack of memory: the policy would be another one then.
+    pub fn read() -> Result<Self, Error> {
+        let pid = parent_id();
+        let path = format!("/proc/{pid}/environ");
+        match fs::read(&path) {
+            Ok(block) => Ok(Self::parse(pid, &block)),
+            Err(error) if is_closed(&error) => Ok(Self::parse(pid, b"")),
+            Err(source) => Err(Error { path, source }),
+        }
     }
 
-    fn parse(block: &[u8]) -> Self {
+    /// The process, as it was at that time.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    fn parse(pid: u32, block: &[u8]) -> Self {
         let variables = block
             .split(|byte| *byte == 0)
             .filter_map(|entry| {
@@ -49,7 +73,7 @@ impl ParentEnvironment {
                 Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
             })
             .collect();
-        Self { variables }
+        Self { pid, variables }
     }
 
     /// All of it.
@@ -64,6 +88,12 @@ impl ParentEnvironment {
         let name = name.as_ref();
         self.variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_os_str())
     }
+}
+
+/// Of what has ended, the kernel says `ESRCH`.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+        || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// The settings.
@@ -112,7 +142,7 @@ mod tests {
     #[test]
     fn settings_come_from_the_parent() {
         let parent =
-            ParentEnvironment::parse(b"A=1\0CARGO_BRIG_RUSTC_WRAPPER=sccache\0B=x=y\0junk\0");
+            ParentEnvironment::parse(1, b"A=1\0CARGO_BRIG_RUSTC_WRAPPER=sccache\0B=x=y\0junk\0");
         assert_eq!(parent.get("B"), Some(OsStr::new("x=y")));
         let settings = Settings::from(&parent);
         assert_eq!(settings.wrapper.as_deref(), Some(OsStr::new("sccache")));
@@ -121,7 +151,7 @@ mod tests {
 
     #[test]
     fn an_empty_setting_is_none() {
-        let parent = ParentEnvironment::parse(b"CARGO_BRIG_SESSION=\0CARGO_BRIG_POLICY=\0");
+        let parent = ParentEnvironment::parse(1, b"CARGO_BRIG_SESSION=\0CARGO_BRIG_POLICY=\0");
         let settings = Settings::from(&parent);
         assert_eq!((settings.session, settings.places.named), (None, None));
     }

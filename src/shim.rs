@@ -61,6 +61,9 @@ pub enum Error {
     /// The text of `rustc -vV` cannot be handed on.
     #[error("cannot print the compiler's version")]
     Print(#[source] io::Error),
+    /// Where the settings are.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
     /// The command line.
     #[error(transparent)]
     Invocation(#[from] invocation::Error),
@@ -87,7 +90,7 @@ pub enum Error {
 /// # Errors
 /// See [`Error`]. No script is then left where Cargo would run it.
 pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
-    let parent = ParentEnvironment::read();
+    let parent = ParentEnvironment::read()?;
     let settings = Settings::from(&parent);
     let compiler = arguments.first().ok_or(Error::NoCompiler)?;
     let mut words = Vec::with_capacity(arguments.len() + 1);

@@ -8,9 +8,9 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{ExitStatusExt, parent_id};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ pub struct Start {
     pub environment: Vec<CString>,
     /// See [`Script::jobserver`].
     pub jobserver: Option<Jobserver>,
+    /// Who has started this process, and wants the script.
+    pub parent: u32,
 }
 
 impl Start {
@@ -55,10 +57,10 @@ impl Start {
     /// # Errors
     /// [`Error::Nul`].
     pub fn new(
-        program: &Path,
-        arguments: &[OsString],
+        (program, arguments): (&Path, &[OsString]),
         environment: &[(OsString, OsString)],
         jobserver: Option<Jobserver>,
+        parent: u32,
     ) -> Result<Self, Error> {
         let c_string = |text: &OsStr| {
             CString::new(text.as_bytes()).map_err(|_| Error::Nul { text: text.to_owned() })
@@ -71,6 +73,7 @@ impl Start {
             arguments: arguments.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
             environment: environment.iter().map(variable).collect::<Result<_, _>>()?,
             jobserver,
+            parent,
         })
     }
 }
@@ -155,8 +158,12 @@ pub fn supervise(
     // A record that grows beyond what the user's shell allows is an error to report, not a death. The
     // script gets all signals back as they are by default.
     set_up("ignore SIGXFSZ", sys::ignore(Signal::SIGXFSZ))?;
-    // If Cargo is killed, nobody wants the script any more.
+    // If Cargo is killed, nobody wants the script any more. No signal comes if that is so already, and
+    // what has been read of Cargo's environment could be another process's.
     set_up("tie its life to Cargo's", prctl::set_pdeathsig(Signal::SIGTERM))?;
+    if parent_id() != start.parent || has_no_reader(io::stdout().as_fd()) {
+        return Err(Error::Stopped { signal: Signal::SIGTERM });
+    }
     // Should the warden be killed, its children come to us.
     set_up("become a subreaper", prctl::set_child_subreaper(true))?;
     let signals = stop_signals();
@@ -206,7 +213,7 @@ pub fn supervise(
     let streams = Streams { output, errors, report, stops, lifeline, watchdog };
     let drained = streams.drain(&mut relay);
     // With the streams the lifeline is gone: the warden has no reason to stay.
-    match waitpid(warden, None) {
+    match sys::uninterrupted(|| waitpid(warden, None)) {
         // Reaped already, among what a killed warden left behind.
         Ok(_) | Err(Errno::ECHILD) => {}
         Err(errno) => set_up("wait for the warden", Err(errno))?,
@@ -225,6 +232,14 @@ pub fn supervise(
         Report::Ended { status: None, .. } => return Err(Error::NoReport),
     };
     Ok(Outcome { status: ExitStatus::from_raw(status), exceeded, report })
+}
+
+/// Whether what is written to a pipe reaches nobody. A process that ends closes its files before its
+/// children get another parent (the kernel's `do_exit`): they see one or the other.
+fn has_no_reader(output: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(output, PollFlags::empty())];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
 fn parse_report(bytes: &[u8]) -> Option<Report> {
