@@ -22,11 +22,11 @@ use std::thread;
 
 use nix::errno::Errno;
 use serde_json::Value;
-use support::{TOOL, clean_command, shown, stdout, succeed};
+use support::{TOOL, clean_command, shown, stderr, stdout, succeed};
 use tempfile::TempDir;
 
 /// Tries to write outside, writes to `OUT_DIR`, runs a program, leaves a daemon behind that ignores what can be
-/// ignored, and ends; or waits for ever.
+/// ignored, and ends; or only waits, for ever.
 const SCRIPT: &str = r#"
 use std::process::Command;
 unsafe extern "C" {
@@ -37,6 +37,10 @@ unsafe extern "C" {
     fn _exit(code: i32) -> !;
 }
 fn main() {
+    // Without a word: who has no reader any more would notice.
+    while std::env::var_os("T_WAITS").is_some() {
+        unsafe { pause() };
+    }
     let outside = std::fs::read_to_string("outside").unwrap();
     println!("cargo::rustc-cfg=begun");
     drop(std::fs::write(outside, "x"));
@@ -57,11 +61,6 @@ fn main() {
         }
     }
     println!("cargo::rustc-cfg=made");
-    if std::env::var_os("T_WAITS").is_some() {
-        loop {
-            unsafe { pause() };
-        }
-    }
 }
 "#;
 
@@ -576,4 +575,77 @@ fn shim_faults(every: usize) {
 #[test]
 fn a_shim_that_fails_or_is_killed_leaves_no_script() {
     shim_faults(19);
+}
+
+/// So little is allowed that something fails, wherever that is (getrlimit(2)).
+#[test]
+fn few_descriptors_or_little_memory_are_allowed() {
+    let place = Place::new();
+    let sound = Sound::of(&place);
+    let few = (3..=24).map(|count| format!("--nofile={count}:{count}"));
+    let little = (4..=64).step_by(4).map(|mebibytes| format!("--as={}", mebibytes << 20));
+    let (mut went_well, mut failed) = (0, 0);
+    for limit in few.chain(little) {
+        let mut launcher = place.command(Path::new("/usr/bin/prlimit"));
+        let report = place.inject(Injection::NONE, launcher.arg(&limit).arg(place.launcher()));
+        let context = || format!("{limit}: {}{}", report.text, shown(&report.output));
+        assert_eq!(report.survivors(), [""; 0], "{}", context());
+        assert!(!place.path("outside").exists(), "{}", context());
+        let record = place.essence();
+        assert!(!matches!(record, Some(Err(_))), "{record:?} {}", context());
+        if report.is_well() {
+            assert_eq!(report.output.stdout, sound.report.output.stdout, "{}", context());
+            assert!(record.is_some(), "{}", context());
+            went_well += 1;
+        } else {
+            failed += 1;
+        }
+        place.empty_out_dir();
+    }
+    assert!(went_well > 3 && failed > 3, "{went_well} went well, {failed} failed");
+    let next = place.inject(Injection::NONE, &place.command(&place.launcher()));
+    assert!(next.is_well(), "{}", shown(&next.output));
+    assert_eq!(names(&place.unit()), sound.beside);
+    assert_eq!(place.names_after_a_session(), BTreeSet::new());
+}
+
+/// A file system with so many free pages, then with more.
+#[test]
+fn a_disk_has_room_for_a_part() {
+    const RUN: &str = "
+        mount -t tmpfs -o size=128k none \"$UNIT\"
+        mkdir \"$OUT_DIR\"
+        head -c 1m /dev/zero >\"$UNIT/filler\" 2>/dev/null
+        truncate -s -$ROOM \"$UNIT/filler\"
+        \"$TOOL\" exec -- \"$SCRIPT\"
+        echo first $?
+        cd \"$UNIT\"; echo left *; cd - >/dev/null
+        rm \"$UNIT/filler\"
+        \"$TOOL\" exec -- \"$SCRIPT\"
+        echo second $?
+        cd \"$UNIT\"; echo left *";
+    let place = Place::new();
+    let script = place.path("script");
+    fs::rename(place.script(), &script).unwrap();
+    let mut codes = BTreeSet::new();
+    for pages in 0..8 {
+        let mut command = place.command(Path::new("unshare"));
+        // A process namespace, so that everything has ended when this has.
+        command.args(["-Urmpf", "--mount-proc", "--kill-child", "sh", "-c", RUN]);
+        command.env("UNIT", place.unit()).env("TOOL", TOOL).env("SCRIPT", &script);
+        let output = succeed(command.env("ROOM", (pages * 4096).to_string()));
+        let text = stdout(&output);
+        let said = |word: &str| -> Vec<&str> {
+            text.lines().filter_map(|line| line.strip_prefix(word)).collect()
+        };
+        let code = said("first ")[0];
+        assert!(["0", "101", "125"].contains(&code), "{}", shown(&output));
+        let first = if code == "125" { "filler out" } else { "brig.json filler out" };
+        assert_eq!(said("left "), [first, "brig.json out"], "{}", shown(&output));
+        assert_eq!(said("second "), ["0"], "{}", shown(&output));
+        assert!(code != "125" || stderr(&output).contains("No space left"), "{}", shown(&output));
+        assert!(!place.path("outside").exists());
+        codes.insert(code.to_owned());
+    }
+    assert!(codes.contains("0") && codes.contains("125"), "{codes:?}");
 }

@@ -10,11 +10,11 @@ use super::bait::Laid;
 use super::check::{Check, Group, State};
 use super::domain::{self, Domain};
 use super::judge::Tried;
-use super::kernel::{self, Kernel};
+use super::kernel::Kernel;
 use super::listener::{self, Listener};
 use super::machine::Machine;
 use super::{Failure, places, probe, reason, script, toolchain};
-use crate::jail::landlock::FLOOR;
+use crate::jail::landlock::{FLOOR, is_in_a_jail};
 use crate::{front, settings, sys};
 
 /// Version of the fields below; raised when one changes its meaning or goes.
@@ -48,7 +48,7 @@ impl Diagnosis {
         let machine = Machine::read();
         let abi = sys::landlock_version();
         let usable = abi.is_ok_and(|abi| abi >= FLOOR);
-        let nested = kernel::is_in_a_jail(abi);
+        let nested = is_in_a_jail(abi);
         // In the jail, what fails says nothing of the machine, and would be in the outer script's
         // record.
         let laid = (!nested).then(Laid::new);

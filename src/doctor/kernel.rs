@@ -9,8 +9,7 @@ use super::domain::{self, Domain};
 use super::listener::Listener;
 use super::machine::Machine;
 use super::{Failure, sentence};
-use crate::jail::landlock::FLOOR;
-use crate::sys;
+use crate::jail::landlock::{FLOOR, is_in_a_jail};
 
 /// What was seen of the kernel.
 #[derive(Debug)]
@@ -27,14 +26,6 @@ pub struct Kernel<'a> {
     pub listener: &'a Listener,
     /// Why that was not seen to the end.
     pub unseen: Option<&'a str>,
-}
-
-/// Whether this runs as, or below, a script in the jail: the jail's filter refuses another listener
-/// before the kernel can look at the program, and hides Landlock.
-#[must_use]
-pub fn is_in_a_jail(abi: Result<i32, Errno>) -> bool {
-    abi == Err(Errno::EOPNOTSUPP)
-        && sys::try_filter_flags(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER) == Errno::EBUSY
 }
 
 impl Kernel<'_> {

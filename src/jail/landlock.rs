@@ -32,13 +32,28 @@ pub const FLOOR: i32 = 3;
 /// The newest ABI whose rights were tried with this program.
 const TESTED: ABI = ABI::V7;
 
+/// Whether this runs as, or below, a script in the jail, by what the kernel says of its ABI: the jail's
+/// filter hides Landlock, and refuses another listener before the kernel can look at the program.
+#[must_use]
+pub fn is_in_a_jail(abi: Result<i32, Errno>) -> bool {
+    abi == Err(Errno::EOPNOTSUPP)
+        && sys::try_filter_flags(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER) == Errno::EBUSY
+}
+
 /// Why a ruleset could not be made or entered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A script, or what it has started, would run another one.
+    #[error(
+        "this runs in cargo-brig's jail already, and a jail within the jail is refused (where a build \
+         script starts Cargo, let that be plain `cargo`; its scripts are in the jail of the outer one)"
+    )]
+    Nested,
     /// The kernel has no Landlock, or an old one.
     #[error(
         "the kernel's Landlock ABI is {abi}, but at least {FLOOR} is needed \
-         (Linux 6.2 or newer, with `landlock` among the security modules that are switched on)"
+         (Linux 6.2 or newer, with `landlock` among the security modules that are switched on; \
+         `cargo brig doctor` says more)"
     )]
     Floor {
         /// What the kernel has; 0 if nothing.
@@ -126,8 +141,11 @@ fn names<T: std::fmt::Debug>(flags: impl Iterator<Item = T>) -> Vec<String> {
 /// Makes the rulesets for these grants.
 ///
 /// # Errors
-/// [`Error::Floor`] on a kernel that cannot enforce enough; the other variants say what failed.
+/// [`Error::Floor`] on a kernel that cannot enforce enough, [`Error::Nested`] in a jail; the other variants say what failed.
 pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
+    if is_in_a_jail(sys::landlock_version()) {
+        return Err(Error::Nested);
+    }
     let kernel = sys::landlock_abi();
     if kernel < FLOOR {
         return Err(Error::Floor { abi: kernel });
