@@ -12,17 +12,20 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::Value;
-use support::{TOOL, clean_command, shown, stderr, stdout, succeed};
+use support::{Project, TOOL, clean_command, shown, stderr, stdout, succeed};
 use tempfile::TempDir;
 
 /// Tries to write outside, writes to `OUT_DIR`, runs a program, leaves a daemon behind that ignores what can be
@@ -648,4 +651,52 @@ fn a_disk_has_room_for_a_part() {
         codes.insert(code.to_owned());
     }
     assert!(codes.contains("0") && codes.contains("125"), "{codes:?}");
+}
+
+/// Two builds in one target directory, of which the first and all of its own are killed: its script ends, and
+/// the second, which has waited for it, does its work.
+#[test]
+fn a_build_that_waits_for_one_that_is_killed_goes_on() {
+    let script = r#"
+        unsafe extern "C" { fn pause() -> i32; }
+        fn main() {
+            println!("cargo::rerun-if-changed=build.rs");
+            println!("the script is {}", std::process::id());
+            while std::env::var_os("T_WAITS").is_some() {
+                unsafe { pause() };
+            }
+        }"#;
+    let project = Project::with_script("twice", script);
+    let tmp = project.root.with_file_name("tmp");
+    fs::create_dir(&tmp).unwrap();
+    let build = || {
+        let mut build = project.brig(&["build", "-vv"]);
+        build.env("TMPDIR", &tmp).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        build
+    };
+    let line = |lines: &mut dyn BufRead, wanted: &str| {
+        let mut line = String::new();
+        while !line.contains(wanted) {
+            line.clear();
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "`{wanted}` does not come");
+        }
+        line
+    };
+    let mut first = build().env("T_WAITS", "1").spawn().unwrap();
+    let said = line(&mut BufReader::new(first.stdout.take().unwrap()), "the script is ");
+    let script: i32 = said.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(Path::new(&format!("/proc/{script}")).exists());
+    let mut second = build().spawn().unwrap();
+    let mut errors = BufReader::new(second.stderr.take().unwrap());
+    line(&mut errors, "Blocking waiting for file lock");
+    killpg(Pid::from_raw(first.id().cast_signed()), Signal::SIGKILL).unwrap();
+    assert!(!first.wait().unwrap().success());
+    let summary = line(&mut errors, "Jailed ");
+    assert!(summary.contains("1 build script run in the jail"), "{summary}");
+    assert!(second.wait_with_output().unwrap().status.success());
+    assert!(!Path::new(&format!("/proc/{script}")).exists());
+    assert_eq!(project.records().len(), 1);
+    // The first one's session, home, library and temporary directory are no more.
+    succeed(&mut build());
+    assert_eq!(names(&tmp), BTreeSet::new());
 }
