@@ -55,3 +55,8 @@ fn what_reaches_cargo_was_judged() {
 fn a_record_steers_no_terminal() {
     ask(properties::record, &seeds(&["fuzz/seeds/record"]));
 }
+
+#[test]
+fn a_notification_is_decoded_or_refused() {
+    ask(properties::notification, &seeds(&["fuzz/seeds/notification"]));
+}

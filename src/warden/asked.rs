@@ -126,7 +126,10 @@ fn word(header: &[u8], index: usize) -> u32 {
 }
 
 /// The names in a book, of which the text may be cut off, in the order in which they were put there.
-fn names(book: &[u8]) -> impl Iterator<Item = &[u8]> {
+///
+/// # Panics
+/// If it is shorter than [`fill`] says that one is.
+pub fn names(book: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (table, text) = (&book[..protocol::HEADER], &book[protocol::TEXT..]);
     let places = table.as_chunks().0.iter().map(|place| u16::from_ne_bytes(*place));
     let mut places: Vec<u16> = places.filter(|place| *place != 0).collect();
@@ -314,7 +317,11 @@ impl<'a> Asked<'a> {
 
 /// Reads a book; how much of it there is, and whether there was too much for it. None if there is no
 /// book.
-fn fill(book: &mut [u8], thread: u32, address: u64) -> Option<(usize, bool)> {
+///
+/// # Panics
+/// If there is no space for a whole one.
+#[must_use]
+pub fn fill(book: &mut [u8], thread: u32, address: u64) -> Option<(usize, bool)> {
     argument::bytes(thread, address, &mut book[..FIRST]).ok()?;
     let header = &book[protocol::HEADER..protocol::TEXT];
     let used = usize::try_from(word(header, protocol::USED)).ok()?;

@@ -45,7 +45,8 @@ pub fn caller(thread: u32) -> Option<String> {
 }
 
 /// The executable parts of what could be a macro's library, with its crate's name.
-fn libraries(maps: &str) -> Vec<(u64, u64, String)> {
+#[must_use]
+pub fn libraries(maps: &str) -> Vec<(u64, u64, String)> {
     let of_line = |line: &str| {
         // Fields: addresses, rights, offset, device, inode, path (proc_pid_maps(5)).
         let mut fields = line.splitn(6, ' ');

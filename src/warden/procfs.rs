@@ -88,7 +88,8 @@ pub fn own(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// A field of such a file: blanks and the like are octal numbers there.
-fn unescaped(field: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, behind)) = rest.split_first() {
