@@ -107,6 +107,11 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
     page.heading("The compiler, and the procedural macros in it");
     let rustc = if policy.jails_rustc && !permissive { "in a jail too" } else { "not in a jail" };
     said(page, rustc, policy.said.jails_rustc.as_ref());
+    if policy.jails_rustc && !permissive {
+        let recorded =
+            if policy.records_rustc { "each compilation is recorded" } else { "not recorded" };
+        said(page, recorded, policy.said.records_rustc.as_ref());
+    }
     section(
         page,
         "Counts for nothing, because the policy is locked",

@@ -85,6 +85,8 @@ pub struct Rules {
     pub on_denial: Option<(OnDenial, Place)>,
     /// Whether rustc is in a jail too.
     pub jails_rustc: Option<(bool, Place)>,
+    /// Whether each compilation in the jail leaves a record.
+    pub records_rustc: Option<(bool, Place)>,
 }
 
 /// What becomes of variables that no pattern names.

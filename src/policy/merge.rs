@@ -7,8 +7,8 @@
 //! with `*` passes only what nobody withholds: else `CARGO_*` would pass a token.
 //!
 //! Under a locked policy the layers above the machine's can take away, and never add: their `hide` and
-//! `withhold`, lower `limits`, `unnamed = "withhold"`, `on-denial = "fail"` and `rustc.jail = true` count, and nothing
-//! else.
+//! `withhold`, lower `limits`, `unnamed = "withhold"`, `on-denial = "fail"`, and `rustc.jail` and
+//! `rustc.record` with `true` count, and nothing else.
 
 use semver::Version;
 
@@ -52,6 +52,8 @@ pub struct Policy {
     pub on_denial: OnDenial,
     /// Whether the rustc that compiles the package is in a jail too.
     pub jails_rustc: bool,
+    /// Whether each compilation in the jail leaves a record.
+    pub records_rustc: bool,
     /// Where that is said, and what of each limit, and of the variables that no rule names.
     pub said: Said,
     /// What counts for nothing, because the policy is locked.
@@ -65,6 +67,8 @@ pub struct Said {
     pub on_denial: Option<Place>,
     /// See [`Policy::jails_rustc`].
     pub jails_rustc: Option<Place>,
+    /// See [`Policy::records_rustc`].
+    pub records_rustc: Option<Place>,
     /// See [`Policy::unnamed`].
     pub unnamed: Option<Place>,
     limits: Vec<(Limit, Place)>,
@@ -174,6 +178,10 @@ impl Policy {
             let text = "false".to_owned();
             self.ineffective.push(Ineffective { key: "rustc.jail", text, place });
         }
+        if let Some((_, place)) = rules.records_rustc.take_if(|(records, _)| !*records) {
+            let text = "false".to_owned();
+            self.ineffective.push(Ineffective { key: "rustc.record", text, place });
+        }
         let limits = self.limits;
         let is_higher = |(limit, value, _): &mut (Limit, Option<u64>, Place)| {
             limit.of(&limits).is_some_and(|now| value.is_none_or(|value| value > now))
@@ -211,6 +219,9 @@ impl Policy {
         }
         if let Some((jails, place)) = rules.jails_rustc.take() {
             (self.jails_rustc, self.said.jails_rustc) = (jails, Some(place));
+        }
+        if let Some((records, place)) = rules.records_rustc.take() {
+            (self.records_rustc, self.said.records_rustc) = (records, Some(place));
         }
     }
 
@@ -314,6 +325,20 @@ mod tests {
         assert_eq!(of(&pass("*"), "EDITOR"), Unnamed::Pass);
         let both = "extends = \"strict\"\n[environment]\nwithhold = [\"PATH\"]";
         assert_eq!(of(both, "PATH"), Unnamed::Withhold);
+    }
+
+    #[test]
+    fn a_locked_policys_records_are_for_nobody_to_leave_out() {
+        let (on, off) = ("rustc.record = true", "rustc.record = false");
+        let records = |machine: &str, named: &str| {
+            let machine = format!("extends = \"farm\"\n{machine}");
+            let policy = policy(&[(Owner::Machine, &machine), (Owner::Named, named)]);
+            (policy.records_rustc, policy.ineffective.iter().any(|gone| gone.key == "rustc.record"))
+        };
+        assert_eq!(records(on, off), (true, true));
+        assert_eq!(records("", on), (true, false));
+        assert_eq!(records("", ""), (false, false));
+        assert!(!policy(&[(Owner::User, on), (Owner::Workspace, off)]).records_rustc);
     }
 
     #[test]

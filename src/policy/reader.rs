@@ -28,7 +28,7 @@ pub(super) const FILE_KEYS: &[&str] = &["read", "execute", "write", "hide"];
 pub(super) const NETWORK_KEYS: &[&str] = &["connect", "unix"];
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
 pub(super) const INSTRUCTION_KEYS: &[&str] = &["allow"];
-pub(super) const RUSTC_KEYS: &[&str] = &["jail"];
+pub(super) const RUSTC_KEYS: &[&str] = &["jail", "record"];
 pub(super) const ON_DENIAL: &[(&str, OnDenial)] =
     &[("report", OnDenial::Report), ("fail", OnDenial::Fail)];
 pub(super) const MODE: &[(&str, Mode)] =
@@ -244,9 +244,13 @@ impl<'t> Reader<'t> {
                 }
             }
             "rustc" => {
-                for (_, span, value) in self.entries(table, "`rustc`", &[RUSTC_KEYS]) {
+                for (key, span, value) in self.entries(table, "`rustc`", &[RUSTC_KEYS]) {
+                    let said = match key {
+                        "jail" => &mut rules.jails_rustc,
+                        _ => &mut rules.records_rustc,
+                    };
                     match value.get_ref().as_bool() {
-                        Some(jail) => rules.jails_rustc = Some((jail, self.place(&span))),
+                        Some(is_wanted) => *said = Some((is_wanted, self.place(&span))),
                         None => self.wrong_type(value, "`true` or `false`"),
                     }
                 }

@@ -139,6 +139,9 @@ fn property(key: &str) -> Value {
         "jail" => {
             json!({"type": "boolean", "description": "It and what it starts run in a jail too"})
         }
+        "record" => {
+            json!({"type": "boolean", "description": "Each compilation in the jail leaves a record"})
+        }
         _ => unreachable!("`{key}` is not described"),
     }
 }
