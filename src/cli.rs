@@ -325,6 +325,7 @@ pub struct Doctor {
 
 /// The arguments of `cargo brig show`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Show {
     /// The package whose build script's runs are shown in full: `name` or `name@version`
     #[arg(value_name = "PACKAGE")]
@@ -335,8 +336,11 @@ pub struct Show {
     /// Shorten no list, also list what was not found, and show older runs
     #[arg(long)]
     pub all: bool,
-    /// Instead, show what in the runs is against Cargo's advice to authors of build scripts
+    /// Instead, show the compilations in the jail that were recorded (`rustc.record` in a policy)
     #[arg(long)]
+    pub rustc: bool,
+    /// Instead, show what in the runs is against Cargo's advice to authors of build scripts
+    #[arg(long, conflicts_with = "rustc")]
     pub lints: bool,
     /// For that, also run each script of PACKAGE two times more, and compare
     #[arg(long, requires = "lints", requires = "package")]

@@ -2,8 +2,8 @@
 //!
 //! The shim comes here where the policy wants it. It is the jail of a script, with other grants: rules
 //! give the package's rustc what they give its script, besides what its command line names; of the
-//! directories that it shares with other compilations only its own names can be changed. There is no
-//! record: what was denied is said on stderr, which Cargo keeps and shows.
+//! directories that it shares with other compilations only its own names can be changed. What was denied is
+//! said on stderr, which Cargo keeps and shows; a record is made where the policy asks for one.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
@@ -11,18 +11,22 @@ use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::SystemTime;
 use std::{env, fs};
 
 use crate::access::printable;
 use crate::denials;
 use crate::exit;
 use crate::jail::{self, Plan};
+use crate::output;
 use crate::policy::document::Unnamed;
 use crate::policy::outputs::{Outputs, Shared};
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Grant, Grants, Hidden, Limits, Mode, Policy, Right};
 use crate::private_dir::{self, PrivateDir};
-use crate::relay;
+use crate::process::Exit;
+use crate::record::{self, Parts, Record};
+use crate::relay::{self, Relayed};
 use crate::session;
 use crate::settings::{self, ParentEnvironment};
 use crate::shim::invocation::Paths;
@@ -30,6 +34,7 @@ use crate::shim::linker;
 use crate::supervise::{self, Outcome, Start};
 use crate::terminal::Filter;
 use crate::unit::{self, Package, Unit, Variables};
+use crate::warden::Report;
 
 /// Why a crate could not be compiled in the jail.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +66,27 @@ pub enum Error {
         /// As it was named.
         program: PathBuf,
     },
+    /// A compilation that is not one of Cargo's.
+    #[error(
+        "there is no place for a record of what is compiled to `{}`, which is no build directory of Cargo's",
+        .out_dir.display()
+    )]
+    NoPlace {
+        /// Where it is compiled to.
+        out_dir: PathBuf,
+    },
+    /// The directory of records.
+    #[error("cannot make the directory of records `{}`", .path.display())]
+    Records {
+        /// The directory.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The record.
+    #[error(transparent)]
+    Record(#[from] record::Error),
     /// `/dev/null`.
     #[error("cannot open /dev/null")]
     Null(#[source] io::Error),
@@ -114,14 +140,21 @@ impl Compile<'_> {
         self.grant_outputs(&unit, &mut grants);
         self.grant_inputs(&unit, &compiler, &words[0], &mut grants);
 
-        let environment = self.environment(&grants.policy, tmp.path());
+        self.set_environment(&mut grants, tmp.path());
+        let environment = &grants.environment;
         let program = found(&words[0])?;
         let jobserver = unit.jobserver.clone();
-        let start = Start::new((&program, words), &environment, jobserver, self.parent.pid())?;
+        let start = Start::new((&program, words), environment, jobserver, self.parent.pid())?;
         let plan = Plan::new(&grants)?;
-        let null = OpenOptions::new().write(true).open("/dev/null").map_err(Error::Null)?;
+        let enforced = plan.enforced();
+        let record = self.record(&unit, &grants.policy)?;
+        let observed = match &record {
+            Some(record) => record::space_for(record)?,
+            None => OpenOptions::new().write(true).open("/dev/null").map_err(Error::Null)?,
+        };
+        let started = SystemTime::now();
         let (mut stdout, mut shown) = (io::stdout(), Filter::default());
-        let outcome = supervise::supervise(plan, start, &grants, &[], &null, |piece| {
+        let outcome = supervise::supervise(plan, start, &grants, &[], &observed, |piece| {
             shown
                 .write(&mut stdout, piece)
                 .and_then(|()| stdout.flush())
@@ -135,6 +168,26 @@ impl Compile<'_> {
             Err(error) => return Err(error.into()),
         };
         shown.end(&mut stdout).map_err(relay::Error::Write)?;
+        if let Some(record) = record {
+            if let Report::Ended { unwritten: Some(why), .. } = &report {
+                return Err(record::Error::unwritten(&record, why).into());
+            }
+            let shared = grants.outputs.as_ref().and_then(|outputs| outputs.shared.first());
+            let (outputs, outputs_dropped) = shared.map(output::own_in).unwrap_or_default();
+            let parts = Parts {
+                unit: &unit,
+                compiled: Some(&self.paths.crate_),
+                grants: &grants,
+                enforced: &enforced,
+                started,
+                exit: Exit::from(status),
+                report: &report,
+                relayed: &Relayed::default(),
+                findings: &[],
+                outputs: (&outputs, outputs_dropped),
+            };
+            Record::new(parts).write(&record, observed)?;
+        }
         let denied = denials::sentences(&report, &grants, &unit, !status.success());
         for sentence in &denied {
             let crate_ = printable(&format!("{} v{}", unit.package, unit.version));
@@ -166,7 +219,8 @@ impl Compile<'_> {
         let mut shared = Vec::new();
         for output in &self.paths.outputs {
             let Ok(directory) = fs::canonicalize(&output.directory) else { continue };
-            if directory == unit.out_dir || directory.starts_with(build_dir.root()) {
+            let is_within = directory.starts_with(build_dir.root());
+            if directory == unit.out_dir || (is_within && !build_dir.is_inner(&directory)) {
                 grants.files.push(given(Right::Write, directory.clone()));
                 shared.push(Shared { directory, ..output.clone() });
             }
@@ -194,9 +248,29 @@ impl Compile<'_> {
         grants.files.extend(programs.map(|path| given(Right::Execute, path)));
     }
 
+    /// Where the record goes, if the policy asks for one. Nobody in a jail writes there, and a build
+    /// directory can have come with the sources.
+    fn record(&self, unit: &Unit, policy: &Policy) -> Result<Option<PathBuf>, Error> {
+        if !policy.records_rustc {
+            return Ok(None);
+        }
+        let key = self.paths.crate_.key.as_deref();
+        let place = unit.build_dir().compilations().zip(key);
+        let (directory, key) =
+            place.ok_or_else(|| Error::NoPlace { out_dir: unit.out_dir.clone() })?;
+        let made = match fs::create_dir(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ if directory.is_symlink() => Err(io::Error::other("it is a symbolic link")),
+            _ => Ok(()),
+        };
+        made.map_err(|source| Error::Records { path: directory.clone(), source })?;
+        Ok(Some(directory.join(format!("{key}.json"))))
+    }
+
     /// Without what rules withhold of the variables that Cargo was given. What scripts set for rustc, and
     /// what Cargo itself does, passes.
-    fn environment(&self, policy: &Policy, tmp: &Path) -> Vec<(OsString, OsString)> {
+    fn set_environment(&self, grants: &mut Grants, tmp: &Path) {
+        let policy = &grants.policy;
         let is_withheld = |name: &OsStr, value: &OsStr| {
             self.parent.get(name) == Some(value)
                 && !Unit::is_cargo_variable(name)
@@ -205,11 +279,11 @@ impl Compile<'_> {
                 && matches!(policy.variable(name.as_encoded_bytes()), (Unnamed::Withhold, Some(_)))
         };
         let mut environment = self.environment.clone();
-        environment.retain(|(name, value)| {
-            name != "TMPDIR" && !settings::is_own_variable(name) && !is_withheld(name, value)
-        });
+        environment.retain(|(name, _)| name != "TMPDIR" && !settings::is_own_variable(name));
+        let withheld = environment.extract_if(.., |(name, value)| is_withheld(name, value));
+        let withheld = withheld.map(|(name, _)| name).collect();
         environment.push(("TMPDIR".into(), tmp.into()));
-        environment
+        (grants.environment, grants.withheld) = (environment, withheld);
     }
 }
 

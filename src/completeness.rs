@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::launcher;
+use crate::record;
 use crate::shim::invocation::is_script_file_name;
 
 /// A build directory that cannot be looked through.
@@ -115,6 +116,21 @@ pub fn run_dirs(root: &Path, package: Option<&str>) -> Result<Vec<PathBuf>, Erro
             }));
             found.push(directory);
         }
+    }
+    Ok(found)
+}
+
+/// The records of compilations in a build directory. `cargo clean -p` removes what was made, and leaves them.
+///
+/// # Errors
+/// If a directory is there and cannot be read.
+pub fn records_of_compilations(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for profile_dir in profile_dirs(root)? {
+        let records = entries(&profile_dir.join(record::COMPILATIONS))?;
+        found.extend(
+            records.into_iter().filter(|path| path.extension() == Some(OsStr::new("json"))),
+        );
     }
     Ok(found)
 }

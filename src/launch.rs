@@ -231,6 +231,7 @@ fn run_by(
     }
     let parts = Parts {
         unit: &unit,
+        compiled: None,
         grants: &grants,
         enforced: &enforced,
         started,

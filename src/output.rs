@@ -1,14 +1,16 @@
-//! Outputs: what a script has left in `OUT_DIR`.
+//! Outputs: what a script has left in `OUT_DIR`, and a compilation under its own names.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::digest;
+use crate::policy::outputs::Shared;
 use crate::sys;
 
 /// So many are listed.
@@ -41,6 +43,26 @@ pub fn all_in(out_dir: &Path) -> (Vec<Output>, u64) {
     (outputs, dropped)
 }
 
+/// The files in a directory whose names are a compilation's own, as [`all_in`].
+#[must_use]
+pub fn own_in(shared: &Shared) -> (Vec<Output>, u64) {
+    let (mut outputs, mut dropped) = (Vec::new(), 0);
+    let is_own = |path: &Path| path.file_name().is_some_and(|name| shared.has(name.as_bytes()));
+    let (directory, left) = (&shared.directory, &mut { DIGESTED });
+    let Some(paths) = sorted(directory) else { return (outputs, 1) };
+    for path in paths.iter().filter(|path| is_own(path)) {
+        add(directory, path, &mut outputs, &mut dropped, left);
+    }
+    (outputs, dropped)
+}
+
+fn sorted(directory: &Path) -> Option<Vec<PathBuf>> {
+    let entries = sys::uninterrupted(|| fs::read_dir(directory)).ok()?;
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    Some(paths)
+}
+
 fn collect(
     root: &Path,
     directory: &Path,
@@ -48,33 +70,34 @@ fn collect(
     dropped: &mut u64,
     left: &mut u64,
 ) {
-    let Ok(entries) = sys::uninterrupted(|| fs::read_dir(directory)) else {
+    let Some(paths) = sorted(directory) else {
         // Nobody knows what is in it.
         *dropped += 1;
         return;
     };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort_unstable();
     for path in paths {
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        if metadata.is_dir() {
-            collect(root, &path, outputs, dropped, left);
-            continue;
-        }
-        if outputs.len() >= KEPT {
-            *dropped += 1;
-            continue;
-        }
-        let rest = left.checked_sub(metadata.len()).filter(|_| metadata.is_file());
-        *left = rest.unwrap_or(*left);
-        let below = path.strip_prefix(root).unwrap_or(&path);
-        outputs.push(Output {
-            path: below.to_string_lossy().into_owned(),
-            size: metadata.len(),
-            sha256: rest.and_then(|_| digest_of(&path).ok()),
-            link: fs::read_link(&path).ok().map(|to| to.to_string_lossy().into_owned()),
-        });
+        add(root, &path, outputs, dropped, left);
     }
+}
+
+fn add(root: &Path, path: &Path, outputs: &mut Vec<Output>, dropped: &mut u64, left: &mut u64) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    if metadata.is_dir() {
+        return collect(root, path, outputs, dropped, left);
+    }
+    if outputs.len() >= KEPT {
+        *dropped += 1;
+        return;
+    }
+    let rest = left.checked_sub(metadata.len()).filter(|_| metadata.is_file());
+    *left = rest.unwrap_or(*left);
+    let below = path.strip_prefix(root).unwrap_or(path);
+    outputs.push(Output {
+        path: below.to_string_lossy().into_owned(),
+        size: metadata.len(),
+        sha256: rest.and_then(|_| digest_of(path).ok()),
+        link: fs::read_link(path).ok().map(|to| to.to_string_lossy().into_owned()),
+    });
 }
 
 fn digest_of(path: &Path) -> io::Result<String> {

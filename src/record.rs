@@ -1,4 +1,5 @@
-//! The record: everything known of one unit's run, as one JSON file beside `OUT_DIR`.
+//! The record: everything known of one unit's run, as one JSON file beside `OUT_DIR`; and of a compilation
+//! in the jail, where that is asked for, as one in a directory of its own.
 //!
 //! Written whole or not at all. It is outside `OUT_DIR`, so the script cannot touch it; `cargo
 //! clean` removes it with the unit, and a fresh unit keeps it.
@@ -22,6 +23,7 @@ use crate::output::Output;
 use crate::policy::{Grants, Limits, Mode, Policy};
 use crate::process::Exit;
 use crate::relay::Relayed;
+use crate::shim::invocation::Crate;
 use crate::sys;
 use crate::unit::Unit;
 use crate::warden::Report;
@@ -34,6 +36,8 @@ pub const FILE_NAME: &str = "brig.json";
 /// observes, and all of it.
 const OBSERVED: &str = "observed.";
 const WHOLE: &str = "json.";
+/// Where those of compilations are, in a profile's directory; each is named after its crate.
+pub const COMPILATIONS: &str = "brig";
 
 /// See the file's description.
 #[derive(Debug, Serialize)]
@@ -87,6 +91,19 @@ struct UnitRecord<'a> {
     /// Those that Cargo sets, with their values: what the script was made to do. Of others a record
     /// has no value.
     variables: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    /// Only of a compilation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compilation: Option<CompilationRecord<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct CompilationRecord<'a> {
+    #[serde(rename = "crate")]
+    name: &'a str,
+    kinds: &'a [String],
+    test: bool,
+    /// By path that was denied, the crate of the procedural macro that tried.
+    macros: &'a BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,6 +161,8 @@ impl Error {
 pub struct Parts<'a> {
     /// Who was run.
     pub unit: &'a Unit,
+    /// What was compiled, if that is not a script's run.
+    pub compiled: Option<&'a Crate>,
     /// What it was allowed.
     pub grants: &'a Grants,
     /// What was enforced.
@@ -166,9 +185,14 @@ impl<'a> Record<'a> {
     /// Puts a record together.
     #[must_use]
     pub fn new(parts: Parts<'a>) -> Self {
-        let Parts { unit, grants, enforced, started, exit, report, relayed, findings, outputs } =
-            parts;
-        let (outputs, outputs_dropped) = outputs;
+        let Parts { unit, grants, enforced, started, exit, report, relayed, findings, .. } = parts;
+        let (outputs, outputs_dropped) = parts.outputs;
+        let compilation = parts.compiled.map(|of| CompilationRecord {
+            name: &of.name,
+            kinds: &of.kinds,
+            test: of.is_test,
+            macros: report.macros(),
+        });
         let mut record = Self {
             schema: SCHEMA,
             tool: concat!("cargo-brig ", env!("CARGO_PKG_VERSION")),
@@ -189,6 +213,7 @@ impl<'a> Record<'a> {
                     .filter(|(name, _)| Unit::is_cargo_variable(name))
                     .map(|(name, value)| (name.to_string_lossy(), value.to_string_lossy()))
                     .collect(),
+                compilation,
             },
             policy: PolicyRecord::of(&grants.policy),
             enforced,

@@ -53,6 +53,15 @@ pub enum Error {
         /// The package, as it was named.
         package: String,
     },
+    /// No record of a compilation.
+    #[error(
+        "there is no record of a compilation{}",
+        .package.as_ref().map(|package| format!(" of `{}`", printable(package))).unwrap_or_default()
+    )]
+    NoCompilation {
+        /// The package, as it was named, if one was.
+        package: Option<String>,
+    },
     /// A package that nothing can be recorded of.
     #[error("the package `{}` has no build script", printable(.package))]
     NoScript {
@@ -132,6 +141,10 @@ impl Error {
                 "`cargo brig show` lists those that there are; `cargo brig build` makes one of each \
                  build script that it runs"
             }
+            Self::NoCompilation { .. } => {
+                "compilations are recorded under `rustc.jail = true` and `rustc.record = true` in a \
+                 policy, when a crate is compiled, and not while it is fresh"
+            }
             Self::NoScript { .. } => "`cargo brig show` lists the packages that have a record",
             Self::Damaged { .. } => {
                 "remove the package's build with `cargo clean -p PACKAGE`, and build it again with \
@@ -183,7 +196,12 @@ pub fn run(arguments: &Show) -> Ending {
 /// As [`run`]; a record that cannot be read goes to `failed`, and the others are shown.
 fn show(arguments: &Show, failed: &mut impl FnMut(Error)) -> Result<(), Error> {
     let workspace = Workspace::of(&arguments.location)?;
-    let mut found = workspace.records(arguments.package.as_ref(), failed)?;
+    let package = arguments.package.as_ref();
+    let mut found = if arguments.rustc {
+        workspace.compilations(package, failed)?
+    } else {
+        workspace.records(package, failed)?
+    };
     if found.is_empty() {
         return Ok(());
     }

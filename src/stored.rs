@@ -82,6 +82,36 @@ pub struct StoredUnit<'a> {
     /// The variables that Cargo set, with their values.
     #[serde(borrow, default)]
     pub variables: BTreeMap<Text<'a>, Text<'a>>,
+    /// What was compiled, if it is not a script that was run.
+    #[serde(borrow)]
+    pub compilation: Option<Compiled<'a>>,
+}
+
+/// A crate that was compiled.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Compiled<'a> {
+    /// Its name.
+    #[serde(borrow, rename = "crate")]
+    pub name: Text<'a>,
+    /// What was made of it.
+    #[serde(borrow, default)]
+    pub kinds: Vec<Text<'a>>,
+    /// Whether it was compiled with its tests.
+    #[serde(default)]
+    pub test: bool,
+    /// By path that was denied, the crate of the procedural macro that tried.
+    #[serde(borrow, default)]
+    pub macros: BTreeMap<Text<'a>, Text<'a>>,
+}
+
+impl Compiled<'_> {
+    /// As a person speaks of it: `proc-macro x`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let kinds: Vec<&str> = self.kinds.iter().map(|kind| &**kind).collect();
+        let kinds = if self.test { "test".to_owned() } else { kinds.join(", ") };
+        format!("{kinds} {}", &*self.name).trim_start().to_owned()
+    }
 }
 
 impl StoredUnit<'_> {

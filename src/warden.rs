@@ -116,6 +116,18 @@ pub enum Report {
     },
 }
 
+impl Report {
+    /// By path that was denied to a compilation, the crate of the procedural macro that tried.
+    #[must_use]
+    pub fn macros(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        match self {
+            Self::Ended { macros, .. } => macros,
+            Self::NotStarted { .. } => &NONE,
+        }
+    }
+}
+
 /// The warden's descriptors to the supervisor.
 #[derive(Debug)]
 pub struct Channels<'a> {

@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use support::{Project, stderr, stdout, succeed};
 
 /// With a procedural macro `evil` of this body, which the package `app` calls, and another package that
@@ -403,6 +404,9 @@ fn what_others_say_of_a_compilation_gives_it_nothing() {
     let set = |name: &str, value: &str| format!("cargo::rustc-env={name}={value}");
     let target = project.root.join("target/debug");
     let none = String::new;
+    let inner = |directory: &str| format!("target/debug/{directory}/key");
+    project.write(&inner("brig"), "of this program");
+    project.write(&inner(".fingerprint"), "of Cargo");
     // What the script prints, what rustc is told by the configuration, and what the macro then reads.
     let cases = [
         (search(&of("library")), none(), of("library/key")),
@@ -422,6 +426,13 @@ fn what_others_say_of_a_compilation_gives_it_nothing() {
         ),
         (none(), format!("-Clinker={}", of("bin/cc")), of("bin/key")),
         (none(), format!("--emit=link,dep-info={}", of("out/key.d")), of("out/key")),
+        // What is Cargo's and this program's in the build directory.
+        (none(), "--emit=link,dep-info=target/debug/brig/key.d".to_owned(), inner("brig")),
+        (
+            none(),
+            "--emit=link,dep-info=target/debug/.fingerprint/key.d".to_owned(),
+            inner(".fingerprint"),
+        ),
     ];
     let mut wrong = Vec::new();
     for (line, flag, wanted) in &cases {
@@ -448,4 +459,164 @@ fn what_others_say_of_a_compilation_gives_it_nothing() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The records of compilations that `cargo brig show` finds.
+fn compilations(project: &Project, of: &[&str]) -> Vec<Value> {
+    let arguments = [&["show"], of, &["--rustc", "--format", "json"]].concat();
+    serde_json::from_str(&stdout(&succeed(&mut project.brig(&arguments)))).unwrap()
+}
+
+/// Writes whatever it can where the records are, and to another crate's output, and reads a key.
+const FORGES: &str = r#"
+    let records = format!("{}/../brig", deps());
+    for entry in fs::read_dir(&records).into_iter().flatten() {
+        drop(fs::write(entry.unwrap().path(), "forged"));
+    }
+    for name in ["app-0123456789abcdef.json", "new"] {
+        drop(fs::write(format!("{records}/{name}"), "forged"));
+    }
+    drop(fs::rename(&records, format!("{records}-moved")));
+    drop(fs::write(other().pop().unwrap(), "forged"));
+    drop(fs::read(format!("{}/key", env::var("HOME").unwrap())));
+    "const TEXT: &str = \"\";".parse().unwrap()
+"#;
+
+#[test]
+fn a_compilation_leaves_a_record_where_that_is_wanted() {
+    let project = workspace("recorded", FORGES);
+    let home = project.root.parent().unwrap().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::write(home.join("key"), "of the user").unwrap();
+    let brig = |arguments: &[&str]| {
+        let mut command = project.brig(arguments);
+        support::with_toolchain(&mut command).env("HOME", &home).output().unwrap()
+    };
+    let records = project.root.join("target/debug/brig");
+    for policy in ["", JAIL, "rustc.record = true\n"] {
+        project.write("brig.toml", policy);
+        assert!(brig(&["build"]).status.success(), "{policy}");
+        assert!(!records.exists(), "{policy}");
+        assert!(brig(&["clean"]).status.success());
+    }
+    let output = brig(&["show", "app", "--rustc"]);
+    assert_eq!(output.status.code(), Some(4));
+
+    project.write("brig.toml", "[rustc]\njail = true\nrecord = true\n");
+    assert!(brig(&["build"]).status.success());
+    let all = compilations(&project, &[]);
+    let names: Vec<&str> =
+        all.iter().map(|record| record["unit"]["compilation"]["crate"].as_str().unwrap()).collect();
+    assert_eq!(names, ["app", "evil", "other"]);
+    let app = &compilations(&project, &["app"])[0];
+    assert_eq!(app["schema"], 2);
+    assert_eq!(app["unit"]["compilation"]["kinds"], serde_json::json!(["bin"]));
+    let key = home.join("key").display().to_string();
+    let denied: Vec<&str> =
+        app["denials"].as_array().unwrap().iter().map(|d| d["path"].as_str().unwrap()).collect();
+    assert!(denied.contains(&key.as_str()), "{denied:?}");
+    assert_eq!(app["unit"]["compilation"]["macros"][&key], "evil");
+    assert!(denied.iter().any(|path| path.ends_with("/debug/brig/new")), "{denied:?}");
+    let programs = app["processes"].to_string();
+    assert!(programs.contains("rustc") && programs.contains("ld"), "{programs}");
+    let outputs = app["outputs"].to_string();
+    assert!(outputs.contains(".d\"") && outputs.contains("sha256"), "{outputs}");
+    // Nothing but what the shim has written, and nothing of a script's.
+    assert_eq!(fs::read_dir(&records).unwrap().count(), 3);
+    assert!(project.records().is_empty());
+    assert!(!brig(&["show", "app"]).status.success());
+
+    let text = stdout(&brig(&["show", "app", "--rustc"]));
+    for line in ["app v1.0.0, bin app", "(by the", "no rule gives a compilation another crate's"] {
+        let line = line.replace("(by the", "/key, by the procedural macro crate `evil`");
+        assert!(text.contains(&line), "{line:?} in {text}");
+    }
+    let list = stdout(&brig(&["show", "--rustc"]));
+    assert!(list.contains("evil v1.0.0, proc-macro evil"), "{list}");
+    let shown = stdout(&brig(&["policy", "show"]));
+    assert!(shown.contains("each compilation is recorded"), "{shown}");
+
+    // What Cargo has removed is not shown, and with the rest of the profile it is gone.
+    assert!(brig(&["clean", "-p", "other"]).status.success());
+    assert_eq!(compilations(&project, &[]).len(), 2);
+    assert!(brig(&["clean"]).status.success());
+    assert!(!records.exists());
+
+    // A build directory can have come with the sources.
+    let outside = project.root.parent().unwrap().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::create_dir_all(records.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&outside, &records).unwrap();
+    let output = brig(&["build"]);
+    let said = "cannot make the directory of records";
+    assert!(!output.status.success() && stderr(&output).contains(said), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+/// What crates do that read files at compile time: `include_dir` lists a directory of the package, askama
+/// reads its `templates` and `askama.toml`, `graphql_client` a schema by the name in an attribute,
+/// sqlx without a database the `.sqlx` of the package or of the workspace, which it asks Cargo for.
+const READERS: &str = r#"
+    let package = std::path::PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap());
+    let mut names: Vec<_> = fs::read_dir(package.join("assets")).unwrap()
+        .map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    let mut text = String::new();
+    for path in &names {
+        assert!(path.canonicalize().unwrap().is_absolute() && path.metadata().unwrap().is_file());
+        text += &fs::read_to_string(path).unwrap();
+    }
+    for path in ["templates/page.html", "askama.toml", "queries/../schema.graphql"] {
+        text += &fs::read_to_string(package.join(path)).unwrap();
+    }
+    let metadata = std::process::Command::new(env::var("CARGO").unwrap())
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(&package).output().unwrap();
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    let metadata = String::from_utf8(metadata.stdout).unwrap();
+    let root = metadata.split("\"workspace_root\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let root = std::path::Path::new(root);
+    assert!(fs::metadata(package.join(".sqlx/query-0a.json")).is_err());
+    text += &fs::read_to_string(root.join(".sqlx/query-0a.json")).unwrap();
+    text += &fs::read_to_string(root.join(".env")).unwrap_or_default();
+    let above = package.ancestors().find(|path| path.join("Cargo.lock").exists()).unwrap();
+    assert_eq!(above, root);
+    format!("const TEXT: &str = {text:?};").parse().unwrap()
+"#;
+
+#[test]
+fn macros_that_read_files_of_their_users_work() {
+    let project = workspace("readers", READERS);
+    for (path, text) in [
+        ("app/assets/a.txt", "1"),
+        ("app/assets/b.txt", "2"),
+        ("app/templates/page.html", "3"),
+        ("app/askama.toml", "4"),
+        ("app/queries/query.graphql", ""),
+        ("app/schema.graphql", "5"),
+        (".sqlx/query-0a.json", "6"),
+        (".env", "7"),
+    ] {
+        project.write(path, text);
+    }
+    let home = project.root.parent().unwrap().join("home");
+    fs::create_dir(&home).unwrap();
+    let run = |policy: &str| {
+        project.write("brig.toml", policy);
+        succeed(&mut project.brig(&["clean"]));
+        let mut run = project.brig(&["run"]);
+        support::with_toolchain(&mut run).env("HOME", &home).output().unwrap()
+    };
+    for policy in ["", "extends = \"strict\"\n", "extends = \"farm\"\n"] {
+        let output = run(policy);
+        assert_eq!(stdout(&output), "1234567\n", "{policy}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("tried to"), "{policy}: {}", stderr(&output));
+    }
+    // Cargo's Git reads this, if it is there.
+    fs::write(home.join(".gitconfig"), "").unwrap();
+    let output = run("extends = \"strict\"\n");
+    let rule = "files.read = [\"{home}/.gitconfig\"]";
+    assert!(!output.status.success() && stderr(&output).contains(rule), "{}", stderr(&output));
+    let output = run(&format!("extends = \"strict\"\n{rule}\n"));
+    assert_eq!(stdout(&output), "1234567\n", "{}", stderr(&output));
 }

@@ -402,6 +402,7 @@ mod tests {
             profile: None,
             links: None,
             variables: BTreeMap::new(),
+            compilation: None,
         }
     }
 

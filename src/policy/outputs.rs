@@ -72,16 +72,21 @@ impl Outputs {
 }
 
 impl Shared {
-    fn owner(&self, name: &[u8]) -> Owner {
-        let is_own = self.stems.iter().any(|stem| {
+    /// Whether something of this name is the compilation's own, whoever made it.
+    #[must_use]
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.stems.iter().any(|stem| {
             let rest = name.strip_prefix(stem.as_slice());
             rest.is_some_and(|rest| match (self.behind, rest.first()) {
                 (Behind::Dot, next) => next.is_none_or(|next| *next == b'.'),
                 (Behind::Dash, next) => next == Some(&b'-'),
             })
-        });
+        })
+    }
+
+    fn owner(&self, name: &[u8]) -> Owner {
         match self.behind {
-            _ if is_own => Owner::Own,
+            _ if self.has(name) => Owner::Own,
             Behind::Dot if is_temporary(name) => Owner::Temporary,
             Behind::Dot | Behind::Dash => Owner::Foreign,
         }

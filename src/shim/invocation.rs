@@ -187,9 +187,47 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, Error> {
     Ok(Invocation::BuildScript(Compilation { output, source }))
 }
 
+/// Which crate a compilation is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crate {
+    /// Its name.
+    pub name: String,
+    /// What is made of it: `lib`, `proc-macro`, `bin`.
+    pub kinds: Vec<String>,
+    /// Whether it is compiled with its tests.
+    pub is_test: bool,
+    /// The name, and what Cargo tells it by from others of that name; none if that is no part of a file's
+    /// name.
+    pub key: Option<String>,
+}
+
+impl Crate {
+    fn of(options: &Options<'_>, name: &[u8], out_dir: &Path) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let name = text(name);
+        let kinds = options.values("--crate-type").flat_map(|kinds| kinds.split(|b| *b == b','));
+        // In the newer layout the hash is that of the directory.
+        let unit = out_dir.parent().and_then(Path::file_name);
+        let unit = unit.filter(|_| out_dir.file_name() == Some(OsStr::new("out")));
+        let hash = options.codegen("extra-filename").filter(|suffix| !suffix.is_empty());
+        let hash = hash.or(unit.map(OsStr::as_bytes)).or_else(|| options.codegen("metadata"));
+        let hash = hash.map(text).unwrap_or_default();
+        let key = format!("{name}-{}", hash.strip_prefix('-').unwrap_or(&hash));
+        let is_part = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+        Self {
+            kinds: kinds.map(text).collect(),
+            is_test: options.arguments.iter().any(|argument| argument == "--test"),
+            key: Some(key).filter(|_| is_part),
+            name,
+        }
+    }
+}
+
 /// What a compilation's command line names, as far as a jail has to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
+    /// What is compiled.
+    pub crate_: Crate,
     /// Where most of what it makes goes.
     pub out_dir: PathBuf,
     /// Which names there, and elsewhere, are its own. Directories are as given.
@@ -224,6 +262,7 @@ impl Paths {
         let out_dir = out_dir
             .or_else(|| options.last("-o").map(in_directory))
             .unwrap_or_else(|| PathBuf::from("."));
+        let crate_ = Crate::of(&options, name, &out_dir);
         let stem = [name, options.codegen("extra-filename").unwrap_or_default()].concat();
         let library = [b"lib", stem.as_slice()].concat();
         let shared = |directory: PathBuf, stems, behind| Shared { directory, stems, behind };
@@ -252,7 +291,7 @@ impl Paths {
         let target = options.last("--target").map(path);
         let target = target.as_deref().and_then(Path::file_stem);
         let target = target.map(|target| target.to_string_lossy().into_owned());
-        Ok(Some(Self { out_dir, outputs, libraries, linker, target }))
+        Ok(Some(Self { crate_, out_dir, outputs, libraries, linker, target }))
     }
 }
 
@@ -331,6 +370,25 @@ mod tests {
         let argument = OsString::from(format!("@{}", file.display()));
         assert!(matches!(parse(&[argument]).unwrap(), Invocation::BuildScript(_)));
         parse(&[OsString::from("@/no/such/file")]).unwrap_err();
+    }
+
+    #[test]
+    fn a_crate_has_a_key_of_its_own() {
+        let of = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let Crate { kinds, is_test, key, .. } = Paths::parse(&words).unwrap().unwrap().crate_;
+            (kinds.join(" "), is_test, key.unwrap_or_default())
+        };
+        let (kinds, is_test, key) = of(SCRIPT);
+        assert_eq!((&*kinds, is_test, &*key), ("bin", false, "build_script_build-0a1b"));
+        let test = ["--crate-name=a", "--test", "-Cmetadata=1f", "--out-dir=/t/deps"];
+        assert_eq!(of(&test), (String::new(), true, "a-1f".to_owned()));
+        let newer = ["--crate-name=a", "--crate-type=lib,cdylib", "--out-dir=/t/build/a/2e/out"];
+        assert_eq!(of(&newer), ("lib cdylib".to_owned(), false, "a-2e".to_owned()));
+        for outside in ["/../x", ".", "%"] {
+            let name = format!("-Cextra-filename=-{outside}");
+            assert_eq!(of(&["--crate-name=a", &name, "--out-dir=/t/deps"]).2, "", "{outside}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::cli::{Location, PackageSpec};
 use crate::front::command_line::CommandLine;
 use crate::policy::Mode;
 use crate::process::Exit;
-use crate::stored::{Brief, Head};
+use crate::stored::{Brief, Compiled, Head};
 use crate::{completeness, front, record};
 
 /// A workspace, or a build directory that was named.
@@ -40,8 +40,10 @@ pub struct Found {
     pub host: Option<String>,
     /// `PROFILE`.
     pub profile: Option<String>,
-    /// The compiled script.
+    /// The compiled script, or the compiler.
     pub script: PathBuf,
+    /// What was compiled, if it is not a script that was run.
+    pub compiled: Option<String>,
     /// Seconds since 1970.
     pub started: u64,
     /// When the record was written: two runs can have started in the same second.
@@ -94,36 +96,68 @@ impl Workspace {
         package: Option<&PackageSpec>,
         failed: &mut impl FnMut(Error),
     ) -> Result<Vec<Found>, Error> {
+        let mut paths = Vec::new();
+        for root in &self.roots {
+            let name = package.map(|package| package.name.as_str());
+            let directories = completeness::run_dirs(root, name)?;
+            paths.extend(directories.iter().map(|directory| directory.join(record::FILE_NAME)));
+        }
+        let is_meant = |run: &Found| run.compiled.is_none();
+        Self::read(paths, package, is_meant, failed).ok_or_else(|| self.nothing(package))
+    }
+
+    /// As [`Self::records`], of crates that were compiled and are still there.
+    ///
+    /// # Errors
+    /// If a directory cannot be read, or there is no record.
+    pub fn compilations(
+        &self,
+        package: Option<&PackageSpec>,
+        failed: &mut impl FnMut(Error),
+    ) -> Result<Vec<Found>, Error> {
+        let mut paths = Vec::new();
+        for root in &self.roots {
+            paths.extend(completeness::records_of_compilations(root)?);
+        }
+        let package_name = || package.map(|package| package.name.clone());
+        let nothing = || Error::NoCompilation { package: package_name() };
+        let is_meant = |run: &Found| run.compiled.is_some();
+        Self::read(paths, package, is_meant, failed).ok_or_else(nothing)
+    }
+
+    /// Those that can be read; none if there is none and nothing was said.
+    fn read(
+        paths: Vec<PathBuf>,
+        package: Option<&PackageSpec>,
+        is_meant: impl Fn(&Found) -> bool,
+        failed: &mut impl FnMut(Error),
+    ) -> Option<Vec<Found>> {
         let mut found = Vec::new();
         let mut failures = 0;
-        for root in &self.roots {
-            for directory in
-                completeness::run_dirs(root, package.map(|package| package.name.as_str()))?
-            {
-                let path = directory.join(record::FILE_NAME);
-                match Found::load(&path) {
-                    Ok(run) => found.extend(run),
-                    Err(error) => {
-                        failures += 1;
-                        failed(error);
-                    }
+        for path in paths {
+            match Found::load(&path) {
+                Ok(run) => found.extend(run),
+                Err(error) => {
+                    failures += 1;
+                    failed(error);
                 }
             }
         }
         found.retain(|run| {
-            package.is_none_or(|package| {
+            let is_named = package.is_none_or(|package| {
                 run.package == package.name && package.is_version(&run.version)
-            })
+            });
+            is_named && is_meant(run)
         });
         // One that cannot be read is answer enough.
         if found.is_empty() && failures == 0 {
-            return Err(self.nothing(package));
+            return None;
         }
         found.sort_by(|a, b| {
             let key = |run: &Found| (Reverse(run.started), Reverse(run.written), run.path.clone());
             (&a.package, &a.version).cmp(&(&b.package, &b.version)).then(key(a).cmp(&key(b)))
         });
-        Ok(found)
+        Some(found)
     }
 
     /// Why there is no record.
@@ -195,6 +229,13 @@ pub fn damaged(path: &Path, error: &serde_json::Error) -> Error {
     Error::Damaged { path: path.to_owned(), line, column, message }
 }
 
+/// Whether nothing is left of what a compilation made: `cargo clean -p` has removed it.
+fn is_gone(brief: &Brief<'_>) -> bool {
+    let made = brief.outputs.as_deref().unwrap_or_default();
+    let directory = Path::new(&*brief.unit.out_dir);
+    !made.is_empty() && !made.iter().any(|output| directory.join(&*output.path).exists())
+}
+
 impl Found {
     /// Reads a record, if there is one.
     ///
@@ -218,6 +259,9 @@ impl Found {
             return Err(Error::Schema { path: path.to_owned(), schema: head.schema, tool });
         }
         let brief: Brief = serde_json::from_slice(&text).map_err(failed)?;
+        if brief.unit.compilation.is_some() && is_gone(&brief) {
+            return Ok(None);
+        }
         let unit = &brief.unit;
         let text = |text: &crate::stored::Text| text.to_string();
         Ok(Some(Self {
@@ -228,6 +272,7 @@ impl Found {
             host: unit.host.as_ref().map(text),
             profile: unit.profile.as_ref().map(text),
             script: PathBuf::from(&*unit.script),
+            compiled: unit.compilation.as_ref().map(Compiled::words),
             started: brief.started,
             written: fs::metadata(path).and_then(|metadata| metadata.modified()).ok(),
             exit: brief.exit,
@@ -245,8 +290,10 @@ impl Found {
 pub fn retain_last(found: &mut Vec<Found>) -> Vec<Found> {
     let mut newest: HashMap<_, Vec<PathBuf>> = HashMap::new();
     let (last, older) = std::mem::take(found).into_iter().partition(|run: &Found| {
-        let key =
-            (run.package.clone(), run.version.clone(), run.target.clone(), run.profile.clone());
+        let key = (
+            (run.package.clone(), run.version.clone(), run.compiled.clone()),
+            (run.target.clone(), run.profile.clone()),
+        );
         let scripts = newest.entry(key).or_default();
         let is_last = scripts.is_empty()
             || !scripts.contains(&run.script) && completeness::is_of_last_build(&run.script);

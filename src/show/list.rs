@@ -12,6 +12,7 @@ const CELL: usize = 60;
 /// The table of these runs, with the columns' names above it and what to type next below it.
 pub fn render(page: &mut Page, found: &[Found], older: &[Found]) {
     let names = ["package", "built for", "when", "exit", "denied", "programs", "outputs"];
+    let is_of_rustc = found.iter().any(|run| run.compiled.is_some());
     let mut rows = vec![names.map(str::to_owned)];
     rows.extend(found.iter().map(row));
     let widths: Vec<usize> = (0..names.len())
@@ -31,7 +32,8 @@ pub fn render(page: &mut Page, found: &[Found], older: &[Found]) {
     }
     let first = found.iter().find(|run| run.denied > 0).or(found.first());
     let example = first.map_or("PACKAGE", |run| &run.package);
-    page.dim(0, &format!("`cargo brig show {example}` shows all that one of them did"));
+    let option = if is_of_rustc { " --rustc" } else { "" };
+    page.dim(0, &format!("`cargo brig show {example}{option}` shows all that one of them did"));
 }
 
 fn row(run: &Found) -> [String; 7] {
@@ -43,7 +45,10 @@ fn row(run: &Found) -> [String; 7] {
     };
     let cell = |text: &str| cut(&printable(text), CELL);
     [
-        cell(&format!("{} v{}", run.package, run.version)),
+        match &run.compiled {
+            Some(compiled) => cell(&format!("{} v{}, {compiled}", run.package, run.version)),
+            None => cell(&format!("{} v{}", run.package, run.version)),
+        },
         cell(&built_for),
         moment(run.started),
         short_exit(run.exit),

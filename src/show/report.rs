@@ -102,7 +102,11 @@ struct Report<'r> {
 impl Report<'_> {
     fn title(&self, page: &mut Page, path: &Path) {
         let Stored { unit, policy, .. } = self.stored;
-        page.title(&format!("{} v{}", &*unit.package, &*unit.version));
+        let package = format!("{} v{}", &*unit.package, &*unit.version);
+        match &unit.compilation {
+            Some(compiled) => page.title(&format!("{package}, {}", compiled.words())),
+            None => page.title(&package),
+        }
         let mut facts = vec![moment(self.stored.started)];
         facts.extend(unit.profile.as_deref().map(str::to_owned));
         facts.extend(unit.target.as_deref().map(str::to_owned));
@@ -154,7 +158,11 @@ impl Report<'_> {
         let mut by_rule: Vec<(Result<String, &str>, Vec<&StoredAccess<'_>>)> = Vec::new();
         let mut places: BTreeMap<Result<String, &str>, usize> = BTreeMap::new();
         for denial in denials {
-            let rule = rule::allowing(denial, &self.known);
+            let rule = if self.is_anothers(denial) {
+                Err("no rule gives a compilation another crate's output")
+            } else {
+                rule::allowing(denial, &self.known)
+            };
             let place = *places.entry(rule.clone()).or_insert_with(|| {
                 by_rule.push((rule, Vec::new()));
                 by_rule.len() - 1
@@ -204,7 +212,19 @@ impl Report<'_> {
             .filter(|_| denial.process > 0)
             .map(|name| format!(", by `{name}`"))
             .unwrap_or_default();
-        format!("{} {path}{times}{by}", denial.kind.verb())
+        let compiled = self.stored.unit.compilation.as_ref();
+        let macro_ = compiled.and_then(|compiled| compiled.macros.get(&denial.path));
+        let from = macro_
+            .map(|name| format!(", by the procedural macro crate `{}`", &**name))
+            .unwrap_or_default();
+        format!("{} {path}{times}{by}{from}", denial.kind.verb())
+    }
+
+    /// Whether a compilation was kept from changing what lies where it may write.
+    fn is_anothers(&self, denial: &StoredAccess<'_>) -> bool {
+        let unit = &self.stored.unit;
+        let is_within = Path::new(&*denial.path).starts_with(Path::new(&*unit.out_dir));
+        unit.compilation.is_some() && denial.kind.changes() && is_within
     }
 
     fn findings(&self, page: &mut Page) {
@@ -370,7 +390,11 @@ impl Report<'_> {
         let Some(outputs) = &self.stored.outputs else { return };
         let count = outputs.len() as u64 + self.stored.outputs_dropped;
         let size: u64 = outputs.iter().map(|output| output.size).fold(0, u64::saturating_add);
-        page.heading(&format!("Left in OUT_DIR ({}, {})", counted(count, "file"), bytes(size)));
+        let heading = match self.stored.unit.compilation {
+            Some(_) => "Made",
+            None => "Left in OUT_DIR",
+        };
+        page.heading(&format!("{heading} ({}, {})", counted(count, "file"), bytes(size)));
         let lines: Vec<String> = outputs
             .iter()
             .map(|output| {
@@ -413,11 +437,16 @@ impl Report<'_> {
                 memory(stored.peak_rss_kib)
             ),
         );
-        let mut facts = vec![counted(stored.instruction_count, "instruction") + " told to Cargo"];
+        let mut facts = Vec::new();
+        if stored.unit.compilation.is_none() {
+            facts.push(counted(stored.instruction_count, "instruction") + " told to Cargo");
+        }
         if stored.killed > 0 {
             facts.push(format!("processes left at its end, and killed: {}", stored.killed));
         }
-        page.line(2, &facts.join(", "));
+        if !facts.is_empty() {
+            page.line(2, &facts.join(", "));
+        }
     }
 
     fn enforced(&self, page: &mut Page) {

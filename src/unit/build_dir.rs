@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::record;
+
 /// The build directory ("Build cache", The Cargo Book): `[TARGET/]PROFILE/build/…/out` below `root`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildDir {
@@ -74,6 +76,21 @@ impl BuildDir {
     #[must_use]
     pub fn closed(&self) -> [&Path; 2] {
         [&self.root, &self.profile]
+    }
+
+    /// The directory for the records of compilations, if this is a build directory of Cargo's.
+    #[must_use]
+    pub fn compilations(&self) -> Option<PathBuf> {
+        (self.profile != self.root).then(|| self.profile.join(record::COMPILATIONS))
+    }
+
+    /// Whether something in a profile's directory that is Cargo's own, or this program's, lies there: outputs
+    /// of scripts and of other crates, fingerprints, records.
+    #[must_use]
+    pub fn is_inner(&self, path: &Path) -> bool {
+        let names = ["build", ".fingerprint", record::COMPILATIONS];
+        let within = path.strip_prefix(&self.root).unwrap_or(Path::new(""));
+        within.iter().any(|part| names.iter().any(|name| part == *name))
     }
 
     /// The `OUT_DIR`s that a value names; it can hold several paths, joined by whatever the package
