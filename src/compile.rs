@@ -6,8 +6,9 @@
 //! said on stderr, which Cargo keeps and shows; a record is made where the policy asks for one.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -84,6 +85,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A file that is written to in the compiler's stead.
+    #[error("cannot write `{}`", .path.display())]
+    Result {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
     /// The record.
     #[error(transparent)]
     Record(#[from] record::Error),
@@ -107,8 +117,13 @@ pub struct Compile<'a> {
     pub environment: Vec<(OsString, OsString)>,
     /// The environment of Cargo.
     pub parent: &'a ParentEnvironment,
+    /// The process that started this one, and without which nobody wants the crate: Cargo, or what calls
+    /// the compiler for it.
+    pub caller: u32,
     /// Where the front door learns of it.
     pub session: Option<&'a Path>,
+    /// Which of the words is a file elsewhere that is written to in its stead, when it has succeeded.
+    pub result: Option<usize>,
 }
 
 impl Compile<'_> {
@@ -131,6 +146,11 @@ impl Compile<'_> {
         let compiler = found(self.compiler)?;
         let unit = self.unit(&compiler)?;
         let tmp = PrivateDir::new("tmp")?;
+        let mut words = words.to_vec();
+        let result = self.result.and_then(|at| words.get_mut(at)).map(|word| {
+            let made = tmp.path().join("result");
+            (std::mem::replace(word, made.clone().into()), made)
+        });
         let private = Private { tmp: tmp.path(), home: tmp.path(), library: None };
         let fails = policy.fails_by_denial();
         let mut grants = resolve::resolve(policy, &unit, private, None)?;
@@ -144,7 +164,7 @@ impl Compile<'_> {
         let environment = &grants.environment;
         let program = found(&words[0])?;
         let jobserver = unit.jobserver.clone();
-        let start = Start::new((&program, words), environment, jobserver, self.parent.pid())?;
+        let start = Start::new((&program, &words), environment, jobserver, self.caller)?;
         let plan = Plan::new(&grants)?;
         let enforced = plan.enforced();
         let record = self.record(&unit, &grants.policy)?;
@@ -168,6 +188,10 @@ impl Compile<'_> {
             Err(error) => return Err(error.into()),
         };
         shown.end(&mut stdout).map_err(relay::Error::Write)?;
+        if let Some((wanted, made)) = result.filter(|_| status.success()) {
+            let failed = |source| Error::Result { path: wanted.clone().into(), source };
+            copy(&made, Path::new(&wanted)).map_err(failed)?;
+        }
         if let Some(record) = record {
             if let Report::Ended { unwritten: Some(why), .. } = &report {
                 return Err(record::Error::unwritten(&record, why).into());
@@ -197,6 +221,14 @@ impl Compile<'_> {
             return Ok(ExitStatus::from_raw(exit::WITHHELD << 8));
         }
         Ok(status)
+    }
+
+    /// The build directory that it writes to.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn build_root(&self) -> Result<PathBuf, Error> {
+        Ok(self.unit(&found(self.compiler)?)?.build_dir().root().to_owned())
     }
 
     fn unit(&self, compiler: &Path) -> Result<Unit, Error> {
@@ -293,12 +325,28 @@ pub fn is_wanted(policy: &Policy) -> bool {
     policy.jails_rustc && policy.mode == Mode::Enforce
 }
 
+/// Copies what a compilation has made, which could be anything by now: a link to a file of the user's, or a
+/// fifo that nobody writes to.
+fn copy(made: &Path, wanted: &Path) -> io::Result<()> {
+    const MOST: u64 = 64 << 20;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let made = OpenOptions::new().read(true).custom_flags(flags).open(made)?;
+    let metadata = made.metadata()?;
+    if !metadata.is_file() || metadata.len() > MOST {
+        return Err(io::Error::other("what was made is no file of a size that it can have"));
+    }
+    io::copy(&mut made.take(MOST), &mut File::create(wanted)?).map(drop)
+}
+
 fn given(right: Right, path: PathBuf) -> Grant {
     Grant { right, path, place: None }
 }
 
 /// Where a program lies, as execvp(3) finds it.
-fn found(program: &OsStr) -> Result<PathBuf, Error> {
+///
+/// # Errors
+/// [`Error::NoProgram`].
+pub fn found(program: &OsStr) -> Result<PathBuf, Error> {
     let named = Path::new(program);
     let missing = || Error::NoProgram { program: named.to_owned() };
     if program.as_encoded_bytes().contains(&b'/') {
@@ -307,4 +355,25 @@ fn found(program: &OsStr) -> Result<PathBuf, Error> {
     let path = env::var_os("PATH").unwrap_or_default();
     let candidates = env::split_paths(&path).map(|directory| directory.join(named));
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_but_a_file_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("made"), "x: y\n").unwrap();
+        copy(&at("made"), &at("wanted")).unwrap();
+        assert_eq!(fs::read_to_string(at("wanted")).unwrap(), "x: y\n");
+        symlink(at("made"), at("link")).unwrap();
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        File::create(at("huge")).unwrap().set_len(1 << 40).unwrap();
+        for name in ["link", "fifo", "huge", "missing"] {
+            copy(&at(name), &at("wanted")).unwrap_err();
+        }
+    }
 }

@@ -31,6 +31,12 @@ fn main() -> ExitCode {
             .map(|status| Ending::Code(shim::exit_code(status)));
         return end(ending, exit::NOT_RUN);
     }
+    if let Some(directory) = program.and_then(|program| shim::inner::directory_of(program)) {
+        let ending = require_static()
+            .and_then(|()| Ok(shim::inner::wrap(&directory, rest)?))
+            .map(|status| Ending::Code(shim::exit_code(status)));
+        return end(ending, exit::NOT_RUN);
+    }
     match rest.split_first() {
         Some((verb, rest)) if verb == "brig" && !cli::is_own(rest) => {
             doubt_log();

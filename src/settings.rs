@@ -15,6 +15,9 @@ use crate::policy::layers::Places;
 
 /// Prefix of every variable of ours. None reaches a script or rustc.
 pub const PREFIX: &str = "CARGO_BRIG_";
+/// Prefix of what one shim tells another through the user's wrapper ([`crate::shim::inner`]). Variables named
+/// like Cargo's are part of what sccache takes for the input of a compilation, and these are not to be.
+pub const INNER_PREFIX: &str = "BRIG_INNER_";
 /// The compiler wrapper that the user had and that the shim calls.
 pub const WRAPPER: &str = "CARGO_BRIG_RUSTC_WRAPPER";
 /// The directory in which a launcher says what it ran.
@@ -35,7 +38,7 @@ pub struct ParentEnvironment {
 
 /// What cannot be read, and may say which policy there is.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the environment of the process that started this one, `{path}`")]
+#[error("cannot read the environment of the process that started this one, or of Cargo, `{path}`")]
 pub struct Error {
     path: String,
     #[source]
@@ -49,7 +52,14 @@ impl ParentEnvironment {
     /// # Errors
     /// What else is in the way, such as a lack of memory: the policy would be another one then.
     pub fn read() -> Result<Self, Error> {
-        let pid = parent_id();
+        Self::of(parent_id())
+    }
+
+    /// As [`Self::read`], of this process.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn of(pid: u32) -> Result<Self, Error> {
         let path = format!("/proc/{pid}/environ");
         match fs::read(&path) {
             Ok(block) => Ok(Self::parse(pid, &block)),
@@ -117,22 +127,24 @@ impl Settings {
             session: non_empty(SESSION).map(PathBuf::from),
             places: Places {
                 config_home: Places::config_home(parent.get("XDG_CONFIG_HOME"), parent.get("HOME")),
-                directory: non_empty(WORKSPACE).map(PathBuf::from).or_else(parent_directory),
+                directory: non_empty(WORKSPACE)
+                    .map(PathBuf::from)
+                    .or_else(|| directory_of(parent.pid())),
                 named: non_empty(POLICY).map(PathBuf::from),
             },
         }
     }
 }
 
-/// Where the process that started this one stands: Cargo, in the directory that it was called in.
-fn parent_directory() -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{}/cwd", parent_id())).ok()
+/// Where a process stands: Cargo, in the directory that it was called in.
+fn directory_of(process: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{process}/cwd")).ok()
 }
 
 /// Whether a variable is one of ours.
 #[must_use]
 pub fn is_own_variable(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(PREFIX.as_bytes())
+    [PREFIX, INNER_PREFIX].iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
 }
 
 #[cfg(test)]

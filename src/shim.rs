@@ -5,6 +5,7 @@
 //! process in between, unless the policy wants rustc itself in the jail ([`crate::compile`]). Scripts are
 //! not run here; that is the launcher's work.
 
+pub mod inner;
 pub mod invocation;
 pub mod linker;
 
@@ -58,6 +59,27 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The link by which the user's wrapper calls this program, or what is beside it.
+    #[error("cannot use `{}`, for the compiler to be called through sccache", .path.display())]
+    Inner {
+        /// The file or directory.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A call of the inner shim that nothing is known of.
+    #[error("{name} is not set: the program was not called through the shim")]
+    NotHanded {
+        /// What the shim hands on.
+        name: &'static str,
+    },
+    /// A call that compiles nothing and asks for nothing that is answered.
+    #[error("the compiler is not asked for that where it is in the jail")]
+    Question,
+    /// A policy that the shim does not know.
+    #[error("the policy has changed meanwhile, or Cargo has ended: the crate was not compiled")]
+    OtherPolicy,
     /// The text of `rustc -vV` cannot be handed on.
     #[error("cannot print the compiler's version")]
     Print(#[source] io::Error),
@@ -104,6 +126,7 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
     let jail = Jail::of(&arguments[1..], &settings)?;
     let compile = |command: &mut Command| match &jail {
         Some(Jail { paths, package, policy }) => {
+            let wrapper = settings.wrapper.as_deref().filter(|wrapper| inner::is_for(wrapper));
             let compile = Compile {
                 words: &words,
                 compiler,
@@ -111,8 +134,14 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
                 paths,
                 environment: environment_of(command),
                 parent: &parent,
+                caller: parent.pid(),
                 session: settings.session.as_deref(),
+                result: None,
             };
+            if let Some(wrapper) = wrapper {
+                inner::call_through(command, wrapper, &compile, policy)?;
+                return command.status().map_err(failed);
+            }
             Ok(compile.run(policy.clone())?)
         }
         None => command.status().map_err(failed),

@@ -7,6 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use support::{Project, stderr, stdout, succeed};
@@ -240,6 +241,8 @@ fn what_is_usual_works() {
         "-C save-temps",
         "-C codegen-units=4 -C opt-level=1",
         "-C link-arg=-fuse-ld=bfd",
+        "-C link-arg=-fuse-ld=lld",
+        "-C link-arg=-fuse-ld=mold",
         "--emit=asm,llvm-ir,link,metadata,dep-info",
     ] {
         brig(&["build"], &[("RUSTFLAGS", flags)]);
@@ -316,11 +319,12 @@ fn a_users_wrapper_is_in_the_jail() {
     assert_eq!((none, denied, all - questions), (0, 3, 3), "{all} {questions}");
 }
 
-/// What a daemon compiles is compiled outside: the wrapper is not called, and a person hears of it.
+/// What a daemon compiles is compiled outside: a wrapper of which no more is known is not called, and a
+/// person hears of it.
 #[test]
 fn a_wrapper_with_a_daemon_is_left_out() {
     let project = usual("");
-    let wrapper = project.write("sccache", "#!/bin/sh\necho \"$*\" >>\"$WRAPPED\"\nexec \"$@\"\n");
+    let wrapper = project.write("cachepot", "#!/bin/sh\necho \"$*\" >>\"$WRAPPED\"\nexec \"$@\"\n");
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
     let log = project.root.parent().unwrap().join("wrapped");
     let warning = format!("so called without `{}`, which has a daemon", wrapper.display());
@@ -619,4 +623,103 @@ fn macros_that_read_files_of_their_users_work() {
     assert!(!output.status.success() && stderr(&output).contains(rule), "{}", stderr(&output));
     let output = run(&format!("extends = \"strict\"\n{rule}\n"));
     assert_eq!(stdout(&output), "1234567\n", "{}", stderr(&output));
+}
+
+/// The daemon of sccache, on a port of its own, which ends with this value.
+struct Sccache {
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Sccache {
+    /// Started by somebody whose variables are nothing to go by.
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let sccache = Self { directory, port };
+        let mut start = support::clean_command("sccache");
+        let start = sccache.set(start.arg("--start-server"));
+        let output = start.env("CARGO_BRIG_POLICY", "permissive").output();
+        let output = output.expect("sccache is installed (tests/run-tests)");
+        assert!(output.status.success(), "{}", stderr(&output));
+        sccache
+    }
+
+    fn set<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let port = self.port.to_string();
+        command.env("SCCACHE_DIR", self.directory.path()).env("SCCACHE_SERVER_PORT", port)
+    }
+
+    /// How many compilations it had in store, and how many it had not.
+    fn hits_and_misses(&self) -> (u64, u64) {
+        let mut command = support::clean_command("sccache");
+        let stats = self.set(command.args(["--show-stats", "--stats-format=json"]));
+        let stats: Value = serde_json::from_slice(&succeed(stats).stdout).unwrap();
+        let count = |kind: &str| {
+            let counts = stats["stats"][kind]["counts"].as_object().unwrap();
+            counts.values().map(|count| count.as_u64().unwrap()).sum()
+        };
+        (count("cache_hits"), count("cache_misses"))
+    }
+}
+
+impl Drop for Sccache {
+    fn drop(&mut self) {
+        let mut command = support::clean_command("sccache");
+        drop(self.set(command.arg("--stop-server")).output());
+    }
+}
+
+/// Does what is forbidden, in a library, which sccache's daemon compiles, and in a program, which it
+/// leaves to its client.
+const CACHED: &str = r#"
+    let home = env::var("HOME").unwrap();
+    let by = if env::args().any(|word| word == "bin") { "bin" } else { "lib" };
+    drop(fs::write(format!("{home}/written-{by}"), "x"));
+    let key = fs::read_to_string(format!("{home}/key")).unwrap_or_default();
+    format!("pub const TEXT: &str = \"[{key}]\";").parse().unwrap()
+"#;
+
+#[test]
+fn what_sccache_compiles_is_compiled_in_the_jail() {
+    let sccache = Sccache::start();
+    let project = workspace("cached", CACHED);
+    project.write("app/src/lib.rs", "evil::go!();\n");
+    project.write(
+        "app/src/main.rs",
+        "evil::go!();\nfn main() {\n    println!(\"{} {TEXT}\", app::TEXT);\n    other::x();\n}\n",
+    );
+    let home = project.root.parent().unwrap().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::write(home.join("key"), "of the user").unwrap();
+    let run = |policy: &str| {
+        project.write("brig.toml", policy);
+        succeed(&mut project.brig(&["clean"]));
+        let mut command = project.brig(&["run", "--config", "profile.dev.incremental=false"]);
+        support::with_toolchain(sccache.set(&mut command));
+        let output = succeed(command.env("RUSTC_WRAPPER", "sccache").env("HOME", &home));
+        let written = |by: &str| {
+            let path = home.join(format!("written-{by}"));
+            path.exists() && fs::remove_file(path).is_ok()
+        };
+        (stdout(&output), [written("lib"), written("bin")], stderr(&output))
+    };
+    let read = format!("{JAIL}files.read = [\"{}\"]\n", home.join("key").display());
+    let denial = "/home/key`: no `files.read` rule";
+    let (text, written, said) = run(JAIL);
+    assert_eq!((text.as_str(), written), ("[] []\n", [false; 2]), "{said}");
+    assert!(said.contains(denial) && !said.contains("called without"), "{said}");
+    assert_eq!(sccache.hits_and_misses(), (0, 2), "{said}");
+    // Of what was compiled by this policy, and by no other.
+    let (text, written, said) = run(JAIL);
+    assert_eq!((text.as_str(), written), ("[] []\n", [false; 2]), "{said}");
+    assert_eq!(sccache.hits_and_misses(), (2, 2), "{said}");
+    let (text, written, said) = run(&read);
+    assert_eq!((text.as_str(), written), ("[of the user] [of the user]\n", [false; 2]), "{said}");
+    assert_eq!(sccache.hits_and_misses().1, 4, "{said}");
+    // What others have compiled is not what they take, and what was compiled in the jail is not what they get.
+    let (text, written, said) = run("");
+    assert_eq!((text.as_str(), written), ("[of the user] [of the user]\n", [true; 2]), "{said}");
+    let (text, written, said) = run(JAIL);
+    assert_eq!((text.as_str(), written), ("[] []\n", [false; 2]), "{said}");
 }
