@@ -393,6 +393,15 @@ impl Unit {
             && self.libraries_in(&[directory.to_owned()]).is_empty()
     }
 
+    /// The directories of `LD_LIBRARY_PATH` that hold what this build made. Cargo sets it so that the script
+    /// finds its shared libraries, and whoever looks for others by it lists them too.
+    #[must_use]
+    pub fn library_path(&self) -> Vec<PathBuf> {
+        let build_dir = self.build_dir();
+        let path = self.variable("LD_LIBRARY_PATH").unwrap_or_default();
+        env::split_paths(path).filter_map(|path| build_dir.library_dir(&path)).collect()
+    }
+
     /// Whether Cargo sets a variable of this name for build scripts, so that it always passes.
     #[must_use]
     pub fn is_cargo_variable(name: &OsStr) -> bool {

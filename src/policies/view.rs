@@ -69,6 +69,7 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
         ("May be written and read", &policy.write),
         ("Does not exist, but for what is given there", &policy.hide),
     ] {
+        ("May be listed", &policy.list),
         section(page, heading, rules.iter().map(|rule| (rule.text.clone(), &rule.place)));
     }
     for (heading, rules) in [

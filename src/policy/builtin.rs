@@ -79,14 +79,14 @@ impl Builtin {
         Ok(documents)
     }
 
-    /// The system's directories and files: what the default policy names by absolute paths for reading
-    /// and for executing.
+    /// The system's directories and files: what the default policy names by absolute paths for listing,
+    /// reading and executing.
     #[must_use]
     pub fn directories() -> Vec<String> {
         let documents = Self::Default.documents().unwrap_or_default();
         let rules = documents.into_iter().flat_map(|document| {
-            let Rules { read, execute, .. } = document.common;
-            read.into_iter().chain(execute).map(|rule| rule.text)
+            let Rules { list, read, execute, .. } = document.common;
+            list.into_iter().chain(read).chain(execute).map(|rule| rule.text)
         });
         rules.filter(|rule| rule.starts_with('/')).collect()
     }

@@ -61,6 +61,8 @@ pub struct Rules {
     pub read: Vec<Rule>,
     /// Paths that may be executed and read.
     pub execute: Vec<Rule>,
+    /// Directories that may be listed.
+    pub list: Vec<Rule>,
     /// Paths that may be written and read.
     pub write: Vec<Rule>,
     /// Paths that do not exist for a script, as far as nothing there is granted.

@@ -42,13 +42,17 @@ impl<'d> Doubts<'d> {
             let others = all().flat_map(|rules| by.iter().flat_map(|list| list(rules)));
             others.filter(|other| is_below(&rule.text, &other.text)).map(said).next()
         };
+        let list: fn(&Rules) -> &Vec<Rule> = |rules| &rules.list;
         let read: fn(&Rules) -> &Vec<Rule> = |rules| &rules.read;
         let execute: fn(&Rules) -> &Vec<Rule> = |rules| &rules.execute;
         let write: fn(&Rules) -> &Vec<Rule> = |rules| &rules.write;
-        for (list, by) in
-            [(read, &[read, execute, write][..]), (execute, &[execute]), (write, &[write])]
-        {
-            for rule in list(rules) {
+        for (of, by) in [
+            (list, &[list, read, execute, write][..]),
+            (read, &[read, execute, write]),
+            (execute, &[execute]),
+            (write, &[write]),
+        ] {
+            for rule in of(rules) {
                 self.path(rule);
                 if let Some(message) = covered(rule, by) {
                     self.add(rule, message, None);
@@ -56,7 +60,8 @@ impl<'d> Doubts<'d> {
             }
         }
         for rule in &rules.hide {
-            let given = all().flat_map(|rules| [&rules.read, &rules.execute, &rules.write]);
+            let given =
+                all().flat_map(|rules| [&rules.list, &rules.read, &rules.execute, &rules.write]);
             let given = given.flatten().find(|given| is_below(&rule.text, &given.text));
             if let Some(Rule { text, place, .. }) = given {
                 let message =

@@ -136,7 +136,8 @@ impl Grants {
     #[must_use]
     pub fn rule_key(right: Right) -> &'static str {
         match right {
-            Right::List | Right::Read => "files.read",
+            Right::List => "files.list",
+            Right::Read => "files.read",
             Right::Execute => "files.execute",
             Right::Write => "files.write",
         }

@@ -25,7 +25,9 @@ pub fn shortened(value: &OsStr, unit: &Unit, grants: &Grants) -> Option<OsString
         // An empty one is the working directory, and one that is not there can come to be.
         let Ok(real) = fs::canonicalize(path) else { return true };
         let may_read = grants.covers(Right::Read, &real)
-            || grants.files.iter().any(|grant| is_looked_for_in(&real, &grant.path));
+            || grants.files.iter().any(|grant| {
+                grant.right.includes(Right::Read) && is_looked_for_in(&real, &grant.path)
+            });
         may_read && !unit.is_for_others_libraries(&real)
     };
     let helping: Vec<_> = env::split_paths(value).filter(|path| helps(path)).collect();

@@ -26,6 +26,8 @@ pub struct Policy {
     pub documents: Vec<(String, String)>,
     /// Whether what is not given is denied.
     pub mode: Mode,
+    /// Directories that may be listed.
+    pub list: Vec<Rule>,
     /// Paths that may be read.
     pub read: Vec<Rule>,
     /// Paths that may be executed and read.
@@ -167,6 +169,7 @@ impl Policy {
             self.ineffective.push(Ineffective { key: "environment.set", text, place });
         }
         if let Some((_, place)) = rules.unnamed.take_if(|(unnamed, _)| *unnamed == Unnamed::Pass) {
+        none("files.list", &mut rules.list);
             let text = "pass".to_owned();
             self.ineffective.push(Ineffective { key: "environment.unnamed", text, place });
         }
@@ -204,6 +207,7 @@ impl Policy {
         let withheld = rules.withhold.drain(..).map(|rule| (Unnamed::Withhold, rule));
         variables.push(passed.chain(withheld).collect());
         for (name, value) in rules.set.drain(..) {
+        self.list.append(&mut rules.list);
             self.set.retain(|(other, _)| other.text != name.text);
             self.set.push((name, value));
         }
@@ -370,6 +374,7 @@ mod tests {
         assert_eq!(policy.hide.last().unwrap().text, "/h");
         assert_eq!(policy.limits.processes, Some(7));
         assert_eq!(policy.variable(b"PATH").0, Unnamed::Withhold);
+            assert_eq!((&policy.list, &policy.variables), (&plain.list, &plain.variables));
         assert!(policy.ineffective.is_empty());
     }
 
@@ -457,3 +462,5 @@ mod tests {
         assert!(error.to_string().starts_with("brig.toml:1: only the policy of the machine"));
     }
 }
+            prop_assert_eq!(&policy.list, &plain.list);
+            prop_assert!(policy.list.starts_with(&plain.list));

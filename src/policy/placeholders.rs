@@ -1,7 +1,7 @@
 //! From a path back to what a policy calls it: `/home/u/.ssh/config` is `{home}/.ssh/config`.
 //!
 //! The inverse of [`super::resolve`], for people and for rules that they can paste. A placeholder
-//! that stands for many directories (`{path}`, `{dep-out-dirs}`) is not used: a rule with it would
+//! that stands for many directories (`{path}`, `{dep-out-dirs}`, `{library-path}`) is not used: a rule with it would
 //! give more than the path that it was made for.
 
 use std::borrow::Cow;
@@ -21,6 +21,7 @@ pub const NAMES: &[&str] = &[
     "package",
     "workspace",
     "dep-out-dirs",
+    "library-path",
     "toolchain",
     "cargo-home",
     "home",

@@ -24,7 +24,7 @@ pub(super) const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
 pub(super) const SECTIONS: &[&str] =
     &["files", "network", "environment", "instructions", "limits", "rustc"];
-pub(super) const FILE_KEYS: &[&str] = &["read", "execute", "write", "hide"];
+pub(super) const FILE_KEYS: &[&str] = &["list", "read", "execute", "write", "hide"];
 pub(super) const NETWORK_KEYS: &[&str] = &["connect", "unix"];
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
 pub(super) const INSTRUCTION_KEYS: &[&str] = &["allow"];
@@ -268,9 +268,10 @@ impl<'t> Reader<'t> {
                 _ => rules.hide = self.rules(value, hidden),
             }
         }
-        let Rules { read, execute, write, hide, .. } = rules;
+        let Rules { list, read, execute, write, hide, .. } = rules;
         for hide in hide {
-            let given = [(&*read, "read"), (execute, "executed"), (write, "written")];
+            let given =
+                [(&*list, "listed"), (read, "read"), (execute, "executed"), (write, "written")];
             let given = given.into_iter().find(|(rules, _)| has(rules, &hide.text));
             if let Some((_, done)) = given {
                 let message = format!("`{}` is both {done} and hidden", hide.text);
@@ -281,6 +282,7 @@ impl<'t> Reader<'t> {
 
     fn environment(&mut self, table: &DeTable<'t>, rules: &mut Rules) {
         for (key, _, value) in self.entries(table, "`environment`", &[ENVIRONMENT_KEYS]) {
+                "list" => rules.list = self.rules(value, path),
             match key {
                 "pass" => rules.pass = self.rules(value, variable),
                 "withhold" => rules.withhold = self.rules(value, variable),

@@ -63,6 +63,7 @@ pub fn resolve(
         (Right::Write, &policy.write),
         (Right::Execute, &policy.execute),
         (Right::Read, &policy.read),
+        (Right::List, &policy.list),
     ];
     let written = Written::new(&policy.write, unit, private, &build_dir);
     for (right, rules) in rules {
@@ -116,6 +117,7 @@ pub(super) fn expand(rule: &Rule, unit: &Unit, private: Private<'_>) -> Vec<Path
                 "package" => vec![unit.manifest_dir.clone()],
                 "workspace" => outside_home(unit, unit.workspace.iter().cloned()),
                 "dep-out-dirs" => unit.dependency_outputs(),
+                "library-path" => unit.library_path(),
                 "toolchain" => unit.toolchain(),
                 "cargo-home" => unit.cargo_home().into_iter().collect(),
                 "home" => unit.home().into_iter().collect(),

@@ -119,6 +119,7 @@ fn property(key: &str) -> Value {
         "network" => object("What a script may reach beside files", NETWORK_KEYS),
         "connect" => list("endpoint", "May be connected and sent to"),
         "unix" => list("path", "Unix sockets that may be connected to"),
+        "list" => list("path", "Directories that may be listed"),
         "environment" => object("Which variables a script gets", ENVIRONMENT_KEYS),
         "pass" => list(
             "variable",

@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn a_rule_is_about_what_has_to_be_granted() {
         assert_eq!(rule("read", "/a/b"), r#"files.read = ["/a/b"]"#);
-        assert_eq!(rule("list", "/a"), r#"files.read = ["/a"]"#);
+        assert_eq!(rule("list", "/a"), r#"files.list = ["/a"]"#);
         assert_eq!(rule("execute", "/a/\"é\""), r#"files.execute = ["/a/\"é\""]"#);
         assert_eq!(rule("write", "/a/b"), r#"files.write = ["/a/b"]"#);
         let expected = r#"files.write = ["/a"]  # and everything below it"#;
