@@ -70,6 +70,46 @@ fn main() {
 }
 "#;
 
+/// As clang-sys looks for a library, in all directories of `LD_LIBRARY_PATH`.
+const LOOKS_FOR_A_LIBRARY: &str = r#"
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let path = std::env::var_os("LD_LIBRARY_PATH").unwrap();
+    let deps = std::env::split_paths(&path).find(|path| path.ends_with("debug/deps")).unwrap();
+    let of_others = |name: &std::path::Path| name.to_string_lossy().contains("libother");
+    let names = std::fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
+    let found: Vec<_> = names.filter(|path| of_others(path)).collect();
+    let read = found.iter().filter(|path| std::fs::read(path).is_ok()).count();
+    println!("cargo::warning=found {} read {read}", !found.is_empty());
+}
+"#;
+
+#[test]
+fn what_is_compiled_is_listed_and_not_read() {
+    let manifest = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2024\"\n{rest}")
+    };
+    let project = Project::of(
+        "looks",
+        &[
+            (
+                "Cargo.toml",
+                &manifest("looks", "[workspace]\n[dependencies]\nother.path = \"other\"\n"),
+            ),
+            ("src/lib.rs", ""),
+            ("build.rs", LOOKS_FOR_A_LIBRARY),
+            ("other/Cargo.toml", &manifest("other", "")),
+            ("other/src/lib.rs", ""),
+        ],
+    );
+    // The other package is compiled before.
+    succeed(&mut project.cargo(&["build", "--package", "other"]));
+    let output = succeed(&mut project.brig(&["--policy", "default", "build"]));
+    assert!(stderr(&output).contains("found true read 0"), "{}", shown(&output));
+    let denied = stderr(&output);
+    assert!(denied.contains("tried to read") && !denied.contains("tried to list"), "{denied}");
+}
+
 #[test]
 fn of_what_is_compiled_a_script_reads_the_libraries_that_it_is_linked_with() {
     let manifest = |name: &str, rest: &str| {
