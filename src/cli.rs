@@ -286,9 +286,16 @@ Exit codes:
         #[arg(long, value_name = "POLICY")]
         policy: Option<String>,
     },
+    /// List what is known of crates that need rules beyond `strict`, to be taken in by `crates = ["NAME"]`
+    Crates {
+        /// Print this crate's document, with the reason of each rule
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Propose the least rules that the recorded runs needed, as a document that extends `strict`
     #[command(after_help = "\
 Printed to standard output: `cargo brig policy learn > learned.toml`, to be read and merged into brig.toml.
+Where the collection has a document that gives it (`cargo brig policy crates`), that is taken in by name.
 What would open a secret or a network, or run code outside the jail, and what no rule gives, stands there
 as a comment. Scripts do not ask for every variable where it can be seen: see `unseen` in `cargo brig show
 PACKAGE`.")]

@@ -3,6 +3,7 @@
 //! Reads documents and writes text. Of all verbs only `init` makes a file, and never over another.
 
 pub mod check;
+pub mod collection;
 pub mod init;
 pub mod learn;
 pub mod view;
@@ -39,6 +40,14 @@ pub enum Error {
         /// As it was named.
         package: String,
     },
+    /// No document of this name.
+    #[error(
+        "the collection has no document for a crate `{name}`; `cargo brig policy crates` lists those that it has"
+    )]
+    NotCollected {
+        /// As it was named.
+        name: String,
+    },
     /// A file that would be written over.
     #[error("`{}` is there already", .path.display())]
     Exists {
@@ -67,6 +76,7 @@ pub fn run(verb: &PolicyVerb) -> Ending {
         PolicyVerb::Show { package, policy } => {
             view::run(package.as_ref(), &places(policy.as_deref()))
         }
+        PolicyVerb::Crates { name } => collection::run(name.as_deref()),
         PolicyVerb::Schema => print(&format!("{:#}\n", schema())).map(|()| Ending::Code(0)),
         PolicyVerb::Learn(arguments) => learn::run(arguments),
         PolicyVerb::Init { strict, cargo_config } => init::run(*strict, *cargo_config),

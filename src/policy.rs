@@ -4,6 +4,7 @@
 
 pub mod allowing;
 pub mod builtin;
+pub mod collection;
 pub mod diagnostic;
 pub mod document;
 mod doubtful;
@@ -26,6 +27,7 @@ mod syntax;
 mod written;
 
 pub use builtin::Builtin;
+pub use collection::Collected;
 pub use document::{Document, Mode};
 pub use grants::{Grant, Grants, Hidden, Right};
 pub use layers::Layers;

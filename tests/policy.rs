@@ -53,7 +53,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let project = Project::with_script("tries", SCRIPT);
+        Self::of(Project::with_script("tries", SCRIPT))
+    }
+
+    fn of(project: Project) -> Self {
         let outside = project.root.parent().unwrap().join("outside");
         for directory in ["data", "written", "home", "config"] {
             fs::create_dir_all(outside.join(directory)).unwrap();
@@ -670,4 +673,191 @@ fn every_mistake_has_its_message() {
         assert!(!text.contains('\x1b'), "{text:?}");
         assert_eq!(text, fs::read_to_string(&expected).unwrap(), "{}", name.display());
     }
+}
+
+/// Asks where OpenSSL lies, as the crate of this name does, and tells what it was given.
+const LOCATED: &str = r#"
+fn main() {
+    for name in ["OPENSSL_LIB_DIR", "X86_64_UNKNOWN_LINUX_GNU_OPENSSL_STATIC", "OPENSSL_KEY", "EDITOR"] {
+        println!("cargo::warning={name} {}", std::env::var_os(name).is_some());
+    }
+}
+"#;
+
+/// A package of this name, in a user's world without policies.
+fn collected(name: &str, version: &str, script: &str) -> World {
+    let project = Project::with_script(name, script);
+    let manifest =
+        format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n");
+    project.write("Cargo.toml", &manifest);
+    World::of(project)
+}
+
+fn located(world: &World, arguments: &[&str]) -> Command {
+    let mut command = world.brig(arguments);
+    for name in ["OPENSSL_LIB_DIR", "X86_64_UNKNOWN_LINUX_GNU_OPENSSL_STATIC", "OPENSSL_KEY"] {
+        command.env(name, "/usr/lib");
+    }
+    command
+}
+
+fn given(output: &Output) -> Vec<String> {
+    let text = stderr(output);
+    let said = text.lines().filter_map(|line| line.strip_suffix(" true"));
+    said.filter_map(|line| line.rsplit(' ').next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn what_a_crate_needs_is_taken_in_by_its_name() {
+    let world = collected("openssl-sys", "0.9.118", LOCATED);
+    let build = |text: &str| {
+        world.write("brig.toml", text);
+        let output = world.build(&mut located(&world, &["build"]));
+        assert!(output.status.success(), "{}", shown(&output));
+        given(&output)
+    };
+    let by_name = ["OPENSSL_LIB_DIR", "X86_64_UNKNOWN_LINUX_GNU_OPENSSL_STATIC"];
+    assert_eq!(build("extends = \"strict\""), [""; 0]);
+    let taken = "extends = \"strict\"\ncrates = [\n  \"openssl-sys\",\n]";
+    assert_eq!(build(taken), by_name);
+    let record = world.record();
+    let documents = record["policy"]["documents"].as_array().unwrap();
+    let files: Vec<&str> =
+        documents.iter().map(|document| document["file"].as_str().unwrap()).collect();
+    let brig = world.project.root.join("brig.toml");
+    assert_eq!(files[2..], ["policies/crates/openssl-sys.toml", brig.to_str().unwrap()]);
+    // Each rule says where it stands, and its document who wants it.
+    let shown = stdout(&succeed(&mut world.brig(&["policy", "show", "openssl-sys"])));
+    let line = |begins: &str, holds: &str| {
+        let mut lines = shown.lines().filter(|line| line.trim_start().starts_with(begins));
+        lines.any(|line| line.ends_with(holds))
+    };
+    let text = fs::read_to_string("policies/crates/openssl-sys.toml").unwrap();
+    let at = 1 + text.lines().position(|line| line.contains("\"OPENSSL_LIBS\"")).unwrap();
+    let place = format!(" policies/crates/openssl-sys.toml:{at}");
+    assert!(line("OPENSSL_LIBS passes", &place), "{shown}");
+    let taken_in = format!("(taken in by {}:3)", brig.display());
+    assert!(line("policies/crates/openssl-sys.toml", &taken_in), "{shown}");
+    assert!(!stdout(&succeed(&mut world.brig(&["policy", "show"]))).contains("OPENSSL_LIBS"));
+    // The package of another name gets nothing of it, and who takes it in can take away.
+    assert_eq!(build("extends = \"strict\"\ncrates = [\"pq-sys\"]"), [""; 0]);
+    let withheld = format!("{taken}\nenvironment.withhold = [\"OPENSSL_LIB_DIR\"]");
+    assert_eq!(build(&withheld), by_name[1..]);
+    // What was withheld, and by which name it would be given, stands in what is shown of the run.
+    build("extends = \"strict\"");
+    let shown = stdout(&succeed(&mut world.brig(&["show", "openssl-sys"])));
+    assert!(shown.contains("\n      crates = [\"openssl-sys\"]\n"), "{shown}");
+    // A name that is none stops the script, and so do others' mistakes.
+    world.write("brig.toml", "extends = \"strict\"\ncrates = [\"openssl-sis\"]");
+    let output = world.build(&mut located(&world, &["build"]));
+    let said = stderr(&output);
+    assert!(!output.status.success() && given(&output).is_empty(), "{said}");
+    assert!(said.contains("the collection has no document for a crate `openssl-sis`"), "{said}");
+    assert!(said.contains("brig.toml:2:11\n"), "{said}");
+    assert!(said.contains("did you mean `openssl-sys`?"), "{said}");
+}
+
+#[test]
+fn nothing_is_taken_in_under_a_lock() {
+    let world = collected("openssl-sys", "0.9.118", LOCATED);
+    world.write("brig.toml", "crates = [\"openssl-sys\"]");
+    let farm =
+        |policy: &str, arguments: &[&str]| on_machine(&world, policy, &located(&world, arguments));
+    let output = world.build(&mut farm("extends = \"farm\"", &["build"]));
+    assert!(output.status.success() && given(&output).is_empty(), "{}", shown(&output));
+    let gone = "crates = openssl-sys";
+    let output = succeed(&mut farm("extends = \"farm\"", &["policy", "check"]));
+    let expected = format!("brig.toml:1: `{gone}` counts for nothing");
+    assert!(stderr(&output).contains(&expected), "{}", shown(&output));
+    let output = succeed(&mut farm("extends = \"farm\"", &["policy", "show", "openssl-sys"]));
+    let counts = stdout(&output);
+    let counts = counts.split("Counts for nothing").nth(1).unwrap();
+    assert!(counts.contains(gone) && counts.contains("brig.toml:1"), "{counts}");
+    // The machine's own word counts.
+    let machine = "extends = \"farm\"\ncrates = [\"openssl-sys\"]";
+    let output = world.build(&mut farm(machine, &["build"]));
+    assert_eq!(given(&output).len(), 2, "{}", shown(&output));
+}
+
+#[test]
+fn what_the_collection_has_is_learned_by_its_name() {
+    let world = collected("openssl-sys", "0.9.118", LOCATED);
+    succeed(&mut located(&world, &["build"]));
+    let learned = stdout(&succeed(&mut world.brig(&["policy", "learn"])));
+    assert!(learned.contains("extends = \"strict\"\ncrates = [\"openssl-sys\"]\n"), "{learned}");
+    assert!(learned.contains("\nenvironment.pass = [\"EDITOR\"]\n"), "{learned}");
+    assert!(!learned.contains("OPENSSL_LIB_DIR"), "{learned}");
+    world.write("brig.toml", &learned);
+    let output = world.build(&mut located(&world, &["build"]));
+    let expected = ["OPENSSL_LIB_DIR", "X86_64_UNKNOWN_LINUX_GNU_OPENSSL_STATIC", "EDITOR"];
+    assert_eq!(given(&output), expected, "{}", shown(&output));
+    // An instruction, too, and nothing where nothing is needed.
+    let script = "fn main() { println!(\"cargo::rustc-link-arg=-fuse-ld=lld\"); }";
+    let world = collected("snmalloc-sys", "0.7.6", script);
+    assert!(!world.build(&mut world.brig(&["build"])).status.success());
+    let learned = stdout(&succeed(&mut world.brig(&["policy", "learn"])));
+    assert!(
+        learned.ends_with("\nextends = \"strict\"\ncrates = [\"snmalloc-sys\"]\n"),
+        "{learned}"
+    );
+    world.write("brig.toml", &learned);
+    let output = world.build(&mut world.brig(&["build"]));
+    assert!(output.status.success(), "{}", shown(&output));
+    world.write("build.rs", "fn main() {}");
+    succeed(&mut world.brig(&["build"]));
+    let learned = stdout(&succeed(&mut world.brig(&["policy", "learn"])));
+    assert!(!learned.contains("crates"), "{learned}");
+}
+
+#[test]
+fn a_denial_that_the_collection_forgives_says_so() {
+    let script = "fn main() {
+        println!(\"cargo::rerun-if-changed=build.rs\");
+        let _ = std::fs::remove_dir_all(std::env::var(\"OUT_DIR\").unwrap());
+    }";
+    let world = collected("scratch", "1.0.9", script);
+    let output = world.build(&mut world.brig(&["--policy", "strict", "build"]));
+    assert!(!output.status.success(), "{}", shown(&output));
+    let said = "; with `crates = [\"scratch\"]` the unit does not fail by it";
+    assert!(stderr(&output).contains(said), "{}", shown(&output));
+    let learned = stdout(&succeed(&mut world.brig(&["policy", "learn"])));
+    assert!(learned.ends_with("\ncrates = [\"scratch\"]\n"), "{learned}");
+    world.write("brig.toml", &learned);
+    let output = world.build(&mut world.brig(&["build"]));
+    assert!(
+        output.status.success() && stderr(&output).contains("tried to remove"),
+        "{}",
+        shown(&output)
+    );
+    assert!(!stderr(&output).contains(said), "{}", shown(&output));
+    // By `default` it does not fail either, and nothing is said.
+    world.write("brig.toml", "");
+    let output = world.build(&mut world.brig(&["build"]));
+    assert!(output.status.success() && !stderr(&output).contains("crates"), "{}", shown(&output));
+}
+
+#[test]
+fn the_collection_is_listed_and_printed() {
+    let world = World::new();
+    let listed = stdout(&succeed(&mut world.brig(&["policy", "crates"])));
+    let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    let mut files: Vec<String> = fs::read_dir("policies/crates")
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    files.sort();
+    assert_eq!(names, files);
+    for name in names {
+        let printed = stdout(&succeed(&mut world.brig(&["policy", "crates", name])));
+        let text = fs::read_to_string(format!("policies/crates/{name}.toml")).unwrap();
+        assert_eq!(printed, text);
+    }
+    let output = fail(&mut world.brig(&["policy", "crates", "openssl"]));
+    assert_eq!(output.status.code(), Some(4), "{}", shown(&output));
+    assert!(stderr(&output).contains("no document for a crate `openssl`"), "{}", shown(&output));
+    let schema = stdout(&succeed(&mut world.brig(&["policy", "schema"])));
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let known = schema["properties"]["crates"]["items"]["enum"].as_array().unwrap();
+    let known: Vec<&str> = known.iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(known, files);
 }

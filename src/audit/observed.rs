@@ -30,6 +30,7 @@ use crate::access::{Kind, Outcome, printable};
 use crate::lint;
 use crate::network::Attempt;
 use crate::policy::allowing::allowing;
+use crate::policy::collection::Giving;
 use crate::policy::document::Unnamed;
 use crate::policy::{Builtin, Grants, Layers, Policy};
 use crate::process::{Exit, Process, Program};
@@ -350,8 +351,11 @@ impl Sight<'_> {
     fn denials(&mut self) {
         let stored = self.stored;
         let policy = printable(&stored.policy.name);
+        let giving = Giving::to(&stored.unit.package, &stored.unit.version);
         for denial in stored.denials.iter().take(DENIALS) {
-            let rule = allowing(denial.kind, &denial.path, self.names.placeholders()).ok();
+            let rule =
+                allowing(denial.kind, &denial.path, self.names.placeholders(), giving.as_ref())
+                    .ok();
             let path = self.names.placeholders().shorten(&denial.path);
             let times =
                 if denial.count > 1 { format!(" ({} times)", denial.count) } else { String::new() };

@@ -13,6 +13,7 @@ use crate::cli::Learn;
 use crate::exit::Ending;
 use crate::policy::Right;
 use crate::policy::allowing::allowing;
+use crate::policy::collection::Giving;
 use crate::policy::document::Unnamed;
 use crate::policy::layers::Layers;
 use crate::policy::placeholders::{Placeholders, toml_string};
@@ -93,9 +94,29 @@ fn is_the_systems(right: Right, place: &str) -> bool {
     right == Right::Write && SYSTEM.iter().any(|directory| is_below(place, directory))
 }
 
+/// Whether what lies right below the root, or the root itself, is meant, which hold what is nobody's business
+/// here; or to write what is the system's.
+fn is_wide(right: Right, path: &str) -> bool {
+    Path::new(path).components().count() <= 2 || is_the_systems(right, path)
+}
+
+/// Whether a rule that names this would open a secret, or may: then nothing proposes it.
+#[must_use]
+pub fn opens_a_secret(right: Right, place: &str) -> bool {
+    (place.starts_with('/') && is_wide(right, place))
+        || place.starts_with("{home}/.")
+        || place == "{home}"
+        || is_named_like_a_secret(place)
+        || SECRETS.iter().any(|secret| is_below(place, secret) || is_below(secret, place))
+}
+
 /// The rules of one package.
 #[derive(Debug, Default)]
 struct Needs {
+    /// What the collection would give it.
+    giving: Option<Giving>,
+    /// Whether it needs some of that.
+    is_given: bool,
     /// Lists, by their keys.
     lists: BTreeMap<&'static str, BTreeSet<String>>,
     /// What is said and not given.
@@ -103,6 +124,17 @@ struct Needs {
 }
 
 impl Needs {
+    fn of(package: &str, version: &str) -> Self {
+        Self { giving: Giving::to(package, version), ..Self::default() }
+    }
+
+    /// Whether the collection gives something that it needs: then its document is taken in.
+    fn is_given(&mut self, gives: impl FnOnce(&Giving) -> bool) -> bool {
+        let is_given = self.giving.as_ref().is_some_and(gives);
+        self.is_given |= is_given;
+        is_given
+    }
+
     fn path(&mut self, kind: Kind, path: &str, known: &Placeholders) {
         let Some(right) = kind.right() else { return };
         let place = if kind.is_of_a_name() {
@@ -110,17 +142,15 @@ impl Needs {
         } else {
             path
         };
-        // What lies right below the root, and the root itself, hold what is nobody's business here.
-        let is_wide = Path::new(place).components().count() <= 2 || is_the_systems(right, place);
+        let is_wide = is_wide(right, place);
         let place = known.shorten(place).into_owned();
-        let is_secret = is_wide
-            || place.starts_with("{home}/.")
-            || place == "{home}"
-            || is_named_like_a_secret(&place)
-            || SECRETS.iter().any(|secret| is_below(&place, secret) || is_below(secret, &place));
+        if self.is_given(|giving| giving.path(right, &place) || giving.forgives()) {
+            return;
+        }
+        let is_secret = is_wide || opens_a_secret(right, &place);
         let key = Grants::rule_key(right);
         if is_secret {
-            let rule = allowing(kind, path, known).unwrap_or_default();
+            let rule = allowing(kind, path, known, None).unwrap_or_default();
             self.remarks.insert(format!("opens secrets, or may: {rule}"));
         } else {
             self.lists.entry(key).or_default().insert(place);
@@ -133,6 +163,9 @@ impl Needs {
             || REPLACED.contains(&name)
             || strict.variable(name.as_bytes()).0 == Unnamed::Pass
         {
+            return;
+        }
+        if self.is_given(|giving| giving.variable(name)) {
             return;
         }
         // `=` and blanks are no part of a rule.
@@ -208,7 +241,9 @@ pub fn run(arguments: &Learn) -> Result<Ending, Error> {
         let text = find::read(&run.path)?;
         let stored: Stored =
             serde_json::from_slice(&text).map_err(|error| find::damaged(&run.path, &error))?;
-        let needs = packages.entry((run.package.clone(), run.version.clone())).or_default();
+        let needs = packages
+            .entry((run.package.clone(), run.version.clone()))
+            .or_insert_with(|| Needs::of(&run.package, &run.version));
         collect(&stored, needs, &default, &strict);
     }
     let mut text = String::from(
@@ -216,6 +251,15 @@ pub fn run(arguments: &Learn) -> Result<Ending, Error> {
          # rules that they had. Read each rule before you use it: it is what was asked for, not what is right.\n\
          extends = \"strict\"\n",
     );
+    let taken: BTreeSet<&str> = packages
+        .iter()
+        .filter(|(_, needs)| needs.is_given)
+        .map(|((name, _), _)| name.as_str())
+        .collect();
+    if !taken.is_empty() {
+        let taken: Vec<String> = taken.into_iter().map(toml_string).collect();
+        writeln!(text, "crates = [{}]", taken.join(", ")).expect("a String takes it all");
+    }
     for ((name, version), needs) in &packages {
         needs.render(&mut text, name, version);
     }
@@ -258,6 +302,10 @@ fn collect(stored: &Stored<'_>, needs: &mut Needs, default: &Policy, strict: &Po
     let found =
         stored.findings.iter().filter_map(|finding| Some(finding.rule.as_ref()?.to_string()));
     for rule in withheld.chain(found) {
+        let pattern = rule.split_once("[\"").and_then(|(_, rest)| rest.strip_suffix("\"]"));
+        if pattern.is_some_and(|pattern| needs.is_given(|giving| giving.instruction(pattern))) {
+            continue;
+        }
         needs
             .remarks
             .insert(format!("makes rustc or the linker do outside the jail what it says: {rule}"));

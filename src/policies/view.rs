@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Error, metadata, print};
 use crate::cli::PackageSpec;
 use crate::exit::Ending;
-use crate::policy::document::{OnDenial, Place, Rule, Unnamed};
+use crate::policy::document::{Document, OnDenial, Place, Rule, Unnamed};
 use crate::policy::layers::Places;
 use crate::policy::{Layers, Limit, Mode, Policy};
 use crate::show::page::{Page, Paint};
@@ -61,15 +61,20 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
     }
     page.heading("Documents, the lowest first");
     for layer in &layers.layers {
-        page.line(2, &format!("{} ({})", layer.document.file, layer.owner.name()));
+        let Document { file, taken_in, .. } = &layer.document;
+        let of = match taken_in {
+            Some(Place { file, line }) => format!("taken in by {file}:{line}"),
+            None => layer.owner.name().to_owned(),
+        };
+        page.line(2, &format!("{file} ({of})"));
     }
     for (heading, rules) in [
+        ("May be listed", &policy.list),
         ("May be read", &policy.read),
         ("May be executed and read", &policy.execute),
         ("May be written and read", &policy.write),
         ("Does not exist, but for what is given there", &policy.hide),
     ] {
-        ("May be listed", &policy.list),
         section(page, heading, rules.iter().map(|rule| (rule.text.clone(), &rule.place)));
     }
     for (heading, rules) in [

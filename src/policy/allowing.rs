@@ -3,15 +3,22 @@
 use std::path::Path;
 
 use super::Grants;
+use super::collection::Giving;
 use super::placeholders::{Placeholders, toml_string};
 use crate::access::Kind;
 use crate::instruction::{self, Line};
 
-/// See the file's description.
+/// See the file's description. `giving` is what the collection would give the package, which goes before
+/// a rule for the path alone.
 ///
 /// # Errors
 /// Why there is no such rule, as a phrase.
-pub fn allowing(kind: Kind, path: &str, known: &Placeholders) -> Result<String, &'static str> {
+pub fn allowing(
+    kind: Kind,
+    path: &str,
+    known: &Placeholders,
+    giving: Option<&Giving>,
+) -> Result<String, &'static str> {
     let Some(right) = kind.right() else {
         return Err("no rule gives this: a policy cannot show what the jail hides");
     };
@@ -23,7 +30,11 @@ pub fn allowing(kind: Kind, path: &str, known: &Placeholders) -> Result<String, 
         (path, "")
     };
     let key = Grants::rule_key(right);
-    Ok(format!("{key} = [{}]{note}", toml_string(&known.shorten(place))))
+    let place = known.shorten(place);
+    if let Some(giving) = giving.filter(|giving| giving.path(right, &place)) {
+        return Ok(giving.rule());
+    }
+    Ok(format!("{key} = [{}]{note}", toml_string(&place)))
 }
 
 /// The rule by which an instruction that makes the unit fail would be relayed. None of what Cargo itself

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::Limit;
 use super::builtin::Builtin;
 use super::diagnostic::Diagnostics;
 use super::reader::Reader;
+use super::{Collected, Limit};
 use crate::digest;
 
 /// A parsed policy document.
@@ -31,6 +31,10 @@ pub struct Document {
     pub digest: String,
     /// The built-in policy that it builds on.
     pub extends: Option<Builtin>,
+    /// The documents of the collection that it takes in, and where it says so.
+    pub crates: Vec<(Collected, Place)>,
+    /// Where another document says that it takes this one in, if it is one of the collection.
+    pub taken_in: Option<Place>,
     /// Where it says that nothing above it may loosen it.
     pub locked: Option<Place>,
     /// Whether what it does not give is denied, and where it says so.
@@ -57,12 +61,12 @@ pub struct PackageRules {
 /// What a document, or a part of it for some packages, says.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
+    /// Directories that may be listed.
+    pub list: Vec<Rule>,
     /// Paths that may be read.
     pub read: Vec<Rule>,
     /// Paths that may be executed and read.
     pub execute: Vec<Rule>,
-    /// Directories that may be listed.
-    pub list: Vec<Rule>,
     /// Paths that may be written and read.
     pub write: Vec<Rule>,
     /// Paths that do not exist for a script, as far as nothing there is granted.
@@ -216,6 +220,8 @@ impl Document {
             file: Arc::clone(&reader.file),
             digest: digest::hex(&Sha256::digest(text.as_bytes())),
             extends: None,
+            crates: Vec::new(),
+            taken_in: None,
             locked: None,
             mode: None,
             common: Rules::default(),

@@ -2,8 +2,8 @@
 //! workspace's, and one that was named.
 //!
 //! From the bottom: the built-in policy that the uppermost document with an `extends` names; then the
-//! machine's, the user's, the workspace's and the named one. See [`super::merge`] for what comes of
-//! them.
+//! machine's, the user's, the workspace's and the named one. What one of them takes in of the collection
+//! lies right below it, and is as much its owner's. See [`super::merge`] for what comes of them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -229,7 +229,16 @@ impl Layers {
         if locked {
             Self::forbid_permissive(&layers, Some(base))?;
         }
-        Ok(Self { layers: below.chain(layers).collect(), base, locked })
+        let mut all = Vec::new();
+        for layer in below.chain(layers) {
+            for (collected, place) in &layer.document.crates {
+                let taken_in = Some(place.clone());
+                let document = Document { taken_in, ..collected.document()? };
+                all.push(Layer { owner: layer.owner, document });
+            }
+            all.push(layer);
+        }
+        Ok(Self { layers: all, base, locked })
     }
 
     /// Nothing makes a locked policy permissive. To leave out what asks for it, as other loosenings are,

@@ -12,7 +12,7 @@
 
 use semver::Version;
 
-use super::document::{Mode, OnDenial, Place, Rule, Rules, Unnamed};
+use super::document::{Document, Mode, OnDenial, Place, Rule, Rules, Unnamed};
 use super::layers::{Layer, Layers, Owner};
 use super::pattern;
 use super::{Limit, Limits};
@@ -110,6 +110,10 @@ impl Policy {
                 policy.mode = mode;
             }
             let locked = layers.locked && layer.owner > Owner::Machine;
+            if locked && let Some(place) = &document.taken_in {
+                policy.leave_out(document, place);
+                continue;
+            }
             let mut variables = Vec::new();
             for rules in Self::parts(layer, package, version) {
                 let mut rules = rules.clone();
@@ -148,6 +152,13 @@ impl Policy {
         std::iter::once(&layer.document.common).chain(of_package.map(|package| &package.rules))
     }
 
+    /// Of a document of the collection, which has nothing that takes away, nothing is left.
+    fn leave_out(&mut self, taken_in: &Document, place: &Place) {
+        let names = taken_in.packages.first().map(|package| package.name.clone());
+        let (text, place) = (names.unwrap_or_default(), place.clone());
+        self.ineffective.push(Ineffective { key: "crates", text, place });
+    }
+
     /// Leaves only what takes away.
     fn take_from(&mut self, rules: &mut Rules) {
         let mut none = |key, rules: &mut Vec<Rule>| {
@@ -158,6 +169,7 @@ impl Policy {
                 place,
             }));
         };
+        none("files.list", &mut rules.list);
         none("files.read", &mut rules.read);
         none("files.execute", &mut rules.execute);
         none("files.write", &mut rules.write);
@@ -169,7 +181,6 @@ impl Policy {
             self.ineffective.push(Ineffective { key: "environment.set", text, place });
         }
         if let Some((_, place)) = rules.unnamed.take_if(|(unnamed, _)| *unnamed == Unnamed::Pass) {
-        none("files.list", &mut rules.list);
             let text = "pass".to_owned();
             self.ineffective.push(Ineffective { key: "environment.unnamed", text, place });
         }
@@ -196,6 +207,7 @@ impl Policy {
     }
 
     fn add(&mut self, rules: &mut Rules, variables: &mut Vec<Vec<(Unnamed, Rule)>>) {
+        self.list.append(&mut rules.list);
         self.read.append(&mut rules.read);
         self.execute.append(&mut rules.execute);
         self.write.append(&mut rules.write);
@@ -207,7 +219,6 @@ impl Policy {
         let withheld = rules.withhold.drain(..).map(|rule| (Unnamed::Withhold, rule));
         variables.push(passed.chain(withheld).collect());
         for (name, value) in rules.set.drain(..) {
-        self.list.append(&mut rules.list);
             self.set.retain(|(other, _)| other.text != name.text);
             self.set.push((name, value));
         }
@@ -264,7 +275,6 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::document::Document;
     use proptest::prelude::*;
 
     fn layers(texts: &[(Owner, &str)]) -> Layers {
@@ -354,19 +364,24 @@ mod tests {
             unnamed = \"pass\"\nset = { CFLAGS = \"x\" }\n[limits]\nprocesses = 99999\noutput = \"none\"\n\
             [instructions]\nallow = [\"rustc-env=PATH=*\"]\n\
             [network]\nconnect = [\"*\"]\nunix = [\"/run/x\"]\n[rustc]\njail = false";
+        let loosening = &format!(
+            "crates = [\"openssl-sys\"]\n{}",
+            loosening.replace("[files]\n", "[files]\nlist = [\"/l\"]\n")
+        );
         let with = |text: &str| {
             format!("{text}\n[[package]]\nname = \"openssl-sys\"\nfiles.read = [\"/d\"]")
         };
         for owner in [Owner::User, Owner::Workspace, Owner::Named] {
             let policy = policy(&[machine, (owner, &with(loosening))]);
             assert_eq!((&policy.read, &policy.write), (&plain.read, &plain.write));
+            assert_eq!((&policy.list, &policy.variables), (&plain.list, &plain.variables));
             assert_eq!((&policy.execute, policy.limits), (&plain.execute, plain.limits));
             assert_eq!((policy.unnamed, policy.on_denial), (Unnamed::Withhold, OnDenial::Fail));
             assert_eq!(policy.variable(b"A_TOKEN").0, Unnamed::Withhold);
             assert!(policy.set.is_empty() && policy.instructions.is_empty());
             assert!(policy.connect.is_empty() && policy.unix.is_empty());
             assert!(policy.jails_rustc);
-            assert_eq!(policy.ineffective.len(), 14, "{:#?}", policy.ineffective);
+            assert_eq!(policy.ineffective.len(), 16, "{:#?}", policy.ineffective);
         }
         let tighter =
             "files.hide = [\"/h\"]\n[environment]\nwithhold = [\"PATH\"]\n[limits]\nprocesses = 7";
@@ -374,8 +389,44 @@ mod tests {
         assert_eq!(policy.hide.last().unwrap().text, "/h");
         assert_eq!(policy.limits.processes, Some(7));
         assert_eq!(policy.variable(b"PATH").0, Unnamed::Withhold);
-            assert_eq!((&policy.list, &policy.variables), (&plain.list, &plain.variables));
         assert!(policy.ineffective.is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_in_counts_where_it_is_taken_in() {
+        let takes = "crates = [\"openssl-sys\"]";
+        let withholds = "environment.withhold = [\"OPENSSL_LIB_DIR\", \"OPENSSL_STATIC\"]";
+        let becomes = |texts: &[(Owner, &str)], name: &str| {
+            let policy = policy(texts);
+            let (becomes, rule) = policy.variable(name.as_bytes());
+            (becomes, rule.map(|rule| rule.place.file.to_string()))
+        };
+        let strict = (Owner::User, "extends = \"strict\"");
+        let collected = Some("policies/crates/openssl-sys.toml".to_owned());
+        assert_eq!(becomes(&[strict], "OPENSSL_LIB_DIR"), (Unnamed::Withhold, None));
+        let above = [strict, (Owner::Workspace, takes)];
+        assert_eq!(becomes(&above, "OPENSSL_LIB_DIR"), (Unnamed::Pass, collected.clone()));
+        assert_eq!(becomes(&above, "OPENSSL_KEY").0, Unnamed::Withhold);
+        // Who takes it in has the last word, and a layer below has not.
+        let both = format!("{takes}\n{withholds}");
+        let of_taker = Some("of the workspace".to_owned());
+        assert_eq!(
+            becomes(&[strict, (Owner::Workspace, &both)], "OPENSSL_LIB_DIR"),
+            (Unnamed::Withhold, of_taker)
+        );
+        let below = format!("extends = \"strict\"\n{withholds}");
+        let below = [(Owner::User, below.as_str()), (Owner::Workspace, takes)];
+        assert_eq!(becomes(&below, "OPENSSL_LIB_DIR"), (Unnamed::Pass, collected));
+        // It is for its package alone.
+        let other = Policy::of(&layers(&above), "openssl", "0.9.5");
+        assert_eq!(other.variable(b"OPENSSL_LIB_DIR").0, Unnamed::Withhold);
+        // Under a lock the machine's counts.
+        let machine = (Owner::Machine, "extends = \"farm\"\ncrates = [\"openssl-sys\"]");
+        let locked = policy(&[machine, (Owner::Workspace, "crates = [\"snmalloc-sys\"]")]);
+        assert_eq!(locked.variable(b"OPENSSL_LIB_DIR").0, Unnamed::Pass);
+        let [gone] = &locked.ineffective[..] else { panic!("{:#?}", locked.ineffective) };
+        assert_eq!((gone.key, gone.text.as_str()), ("crates", "snmalloc-sys"));
+        assert_eq!((&*gone.place.file, gone.place.line), ("of the workspace", 1));
     }
 
     /// A document of whatever rules there can be.
@@ -402,7 +453,7 @@ mod tests {
             let hide = read.replace('/', "/h");
             let unnamed = if is_strict { "withhold" } else { "pass" };
             format!(
-                "{head}on-denial = \"{then}\"\nfiles.read = {read}\nfiles.execute = {execute}\n\
+                "crates = [\"openssl-sys\"]\n{head}on-denial = \"{then}\"\nfiles.list = {read}\nfiles.read = {read}\nfiles.execute = {execute}\n\
                  files.write = {write}\nfiles.hide = {hide}\nenvironment.pass = {pass}\n\
                  environment.withhold = {withhold}\nenvironment.unnamed = \"{unnamed}\"\n\
                  limits.processes = {one}\nlimits.output = {other}\n\
@@ -424,6 +475,7 @@ mod tests {
             let mut all = vec![machine];
             all.extend(owners.into_iter().zip(texts.iter().map(String::as_str)));
             let (plain, policy) = (policy(&[machine]), policy(&all));
+            prop_assert_eq!(&policy.list, &plain.list);
             prop_assert_eq!(&policy.read, &plain.read);
             prop_assert_eq!(&policy.execute, &plain.execute);
             prop_assert_eq!(&policy.write, &plain.write);
@@ -447,6 +499,7 @@ mod tests {
         #[test]
         fn what_one_layer_adds_takes_no_path_from_those_below(text in any_document()) {
             let (plain, policy) = (policy(&[]), policy(&[(Owner::User, &text)]));
+            prop_assert!(policy.list.starts_with(&plain.list));
             prop_assert!(policy.read.starts_with(&plain.read));
             prop_assert!(policy.execute.starts_with(&plain.execute));
             prop_assert!(policy.write.starts_with(&plain.write));
@@ -462,5 +515,3 @@ mod tests {
         assert!(error.to_string().starts_with("brig.toml:1: only the policy of the machine"));
     }
 }
-            prop_assert_eq!(&policy.list, &plain.list);
-            prop_assert!(policy.list.starts_with(&plain.list));

@@ -8,17 +8,19 @@ use semver::VersionReq;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Limit;
 use super::builtin::Builtin;
+use super::collection;
 use super::diagnostic::{Diagnostics, Lines, Mistake, Severity, similar};
 use super::document::{Document, Mode, OnDenial, PackageRules, Place, Rule, Rules, Unnamed};
 use super::doubtful::{Doubt, doubts};
 use super::syntax::{
     endpoint, hidden, instruction, is_package_name, listed, path, there_are, unix_socket, variable,
 };
+use super::{Collected, Limit};
 
 /// The keys that a document has itself, beside those of [`SECTIONS`].
-pub(super) const KEYS: &[&str] = &["name", "extends", "locked", "mode", "on-denial", "package"];
+pub(super) const KEYS: &[&str] =
+    &["name", "extends", "crates", "locked", "mode", "on-denial", "package"];
 /// The keys that a `[[package]]` has itself.
 pub(super) const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
@@ -148,6 +150,7 @@ impl<'t> Reader<'t> {
             match key {
                 "name" => document.name = self.string(value),
                 "extends" => document.extends = self.extends(value),
+                "crates" => document.crates = self.crates(value),
                 "locked" => match value.get_ref().as_bool() {
                     Some(locked) => document.locked = locked.then(|| self.place(&span)),
                     None => self.wrong_type(value, "`true` or `false`"),
@@ -174,6 +177,22 @@ impl<'t> Reader<'t> {
             self.error(value.span(), format!("there is no built-in policy `{name}`"), Some(help));
         }
         builtin
+    }
+
+    fn crates(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<(Collected, Place)> {
+        let names: Vec<&str> = collection::ALL.iter().map(|collected| collected.name).collect();
+        let known = |name: &str| match Collected::of_name(name) {
+            Some(_) => Ok(()),
+            None => Err(Mistake {
+                message: format!("the collection has no document for a crate `{name}`"),
+                help: Some(match similar(name, &names) {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => "`cargo brig policy crates` lists those that it has".to_owned(),
+                }),
+            }),
+        };
+        let rules = self.rules(value, known).into_iter();
+        rules.filter_map(|rule| Some((Collected::of_name(&rule.text)?, rule.place))).collect()
     }
 
     fn packages(&mut self, value: &Spanned<DeValue<'t>>) -> Vec<PackageRules> {
@@ -262,6 +281,7 @@ impl<'t> Reader<'t> {
     fn files(&mut self, table: &DeTable<'t>, rules: &mut Rules) {
         for (key, _, value) in self.entries(table, "`files`", &[FILE_KEYS]) {
             match key {
+                "list" => rules.list = self.rules(value, path),
                 "read" => rules.read = self.rules(value, path),
                 "execute" => rules.execute = self.rules(value, path),
                 "write" => rules.write = self.rules(value, path),
@@ -282,7 +302,6 @@ impl<'t> Reader<'t> {
 
     fn environment(&mut self, table: &DeTable<'t>, rules: &mut Rules) {
         for (key, _, value) in self.entries(table, "`environment`", &[ENVIRONMENT_KEYS]) {
-                "list" => rules.list = self.rules(value, path),
             match key {
                 "pass" => rules.pass = self.rules(value, variable),
                 "withhold" => rules.withhold = self.rules(value, variable),

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::builtin::Builtin;
+use super::collection;
 use super::limits::Limit;
 use super::placeholders;
 use super::reader::{
@@ -91,6 +92,14 @@ fn property(key: &str) -> Value {
             let names = Builtin::ALL.map(|builtin| (builtin.name(), ()));
             word("The built-in policy at the bottom of all layers", &names)
         }
+        "crates" => {
+            let names: Vec<&str> = collection::ALL.iter().map(|collected| collected.name).collect();
+            json!({
+                "type": "array",
+                "description": "What these packages need beyond `strict`, as the collection has it",
+                "items": {"enum": names},
+            })
+        }
         "locked" => {
             json!({"type": "boolean", "description": "In the policy of the machine: the layers above it can take away, and never add"})
         }
@@ -110,6 +119,7 @@ fn property(key: &str) -> Value {
             json!({"type": "string", "description": "The versions that it is for, as a Cargo.toml writes a requirement", "examples": [">=0.9, <0.11"]})
         }
         "files" => object("What may be done with which files", FILE_KEYS),
+        "list" => list("path", "Directories that may be listed"),
         "read" => list("path", "May be opened for reading, and listed"),
         "execute" => list("path", "May be run, and opened for reading"),
         "write" => {
@@ -119,7 +129,6 @@ fn property(key: &str) -> Value {
         "network" => object("What a script may reach beside files", NETWORK_KEYS),
         "connect" => list("endpoint", "May be connected and sent to"),
         "unix" => list("path", "Unix sockets that may be connected to"),
-        "list" => list("path", "Directories that may be listed"),
         "environment" => object("Which variables a script gets", ENVIRONMENT_KEYS),
         "pass" => list(
             "variable",

@@ -10,6 +10,7 @@ use crate::access::Kind;
 use crate::network::Attempt;
 use crate::policy::Builtin;
 use crate::policy::Mode;
+use crate::policy::collection::Giving;
 use crate::policy::placeholders::{Placeholders, is_below};
 use crate::process::Exit;
 use crate::stored::{Environment, Stored, StoredAccess, StoredOutcome, StoredUnit, Text};
@@ -26,7 +27,8 @@ pub fn placeholders(of: &StoredUnit<'_>) -> Placeholders {
 /// The report on one record, which was read from `path`.
 pub fn render(page: &mut Page, stored: &Stored<'_>, path: &Path, all: bool) {
     let known = placeholders(&stored.unit);
-    let report = Report { stored, known, all, accesses: Accesses::sort(stored) };
+    let giving = Giving::to(&stored.unit.package, &stored.unit.version);
+    let report = Report { stored, known, giving, all, accesses: Accesses::sort(stored) };
     report.title(page, path);
     report.denials(page);
     report.findings(page);
@@ -95,6 +97,8 @@ impl<'r> Accesses<'r> {
 struct Report<'r> {
     stored: &'r Stored<'r>,
     known: Placeholders,
+    /// What the collection would give its package.
+    giving: Option<Giving>,
     all: bool,
     accesses: Accesses<'r>,
 }
@@ -161,7 +165,7 @@ impl Report<'_> {
             let rule = if self.is_anothers(denial) {
                 Err("no rule gives a compilation another crate's output")
             } else {
-                rule::allowing(denial, &self.known)
+                rule::allowing(denial, &self.known, self.giving.as_ref())
             };
             let place = *places.entry(rule.clone()).or_insert_with(|| {
                 by_rule.push((rule, Vec::new()));
@@ -241,7 +245,9 @@ impl Report<'_> {
             page.warning(&format!("Not told to Cargo ({})", withheld_instructions.len()));
             let lines = withheld_instructions.iter().map(|withheld| {
                 let line = format!("`{}`: {}", &*withheld.line, &*withheld.reason);
-                (line, withheld.rule())
+                let giving = self.giving.as_ref();
+                let giving = giving.filter(|giving| giving.instruction(&withheld.line));
+                (line, giving.map(Giving::rule).or_else(|| withheld.rule()))
             });
             self.with_rules(page, lines);
         }
@@ -359,6 +365,11 @@ impl Report<'_> {
             let names: Vec<&Text<'_>> =
                 asked.iter().filter(|asked| &*asked.state == state).map(|a| &a.name).collect();
             self.names(page, words, &names);
+            if let Some(giving) = self.giving.as_ref().filter(|_| state == "withheld")
+                && names.iter().any(|name| giving.variable(name))
+            {
+                page.rule(6, &giving.rule());
+            }
         }
         let is_asked = |name: &&Text<'_>| asked.iter().any(|asked| asked.name == **name);
         let rest: Vec<&Text<'_>> = withheld.iter().filter(|name| !is_asked(name)).collect();

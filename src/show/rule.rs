@@ -1,17 +1,22 @@
 //! The rule that would have allowed what the jail refused, as a line of a policy.
 
+use crate::policy::collection::Giving;
 use crate::policy::placeholders::Placeholders;
 use crate::stored::StoredAccess;
 
-/// See the file's description.
+/// See the file's description. `giving` is what the collection would give the package.
 ///
 /// # Errors
 /// Why there is no such rule, as a phrase.
-pub fn allowing(access: &StoredAccess<'_>, known: &Placeholders) -> Result<String, &'static str> {
+pub fn allowing(
+    access: &StoredAccess<'_>,
+    known: &Placeholders,
+    giving: Option<&Giving>,
+) -> Result<String, &'static str> {
     if access.path_hex.is_some() && access.kind.right().is_some() {
         return Err("no rule can name this path, which is not UTF-8");
     }
-    crate::policy::allowing::allowing(access.kind, &access.path, known)
+    crate::policy::allowing::allowing(access.kind, &access.path, known, giving)
 }
 
 #[cfg(test)]
@@ -28,7 +33,7 @@ mod tests {
     fn rule(kind: &str, path: &str) -> String {
         let text = access(kind, path, "");
         let access: StoredAccess = serde_json::from_str(&text).unwrap();
-        allowing(&access, &Placeholders::default()).unwrap()
+        allowing(&access, &Placeholders::default(), None).unwrap()
     }
 
     #[test]
@@ -43,7 +48,7 @@ mod tests {
         for (kind, rest) in [("stat", ""), ("read", r#","path_hex":"2fff""#)] {
             let text = access(kind, "/x", rest);
             let access: StoredAccess = serde_json::from_str(&text).unwrap();
-            assert!(allowing(&access, &Placeholders::default()).is_err());
+            assert!(allowing(&access, &Placeholders::default(), None).is_err());
         }
     }
 }
