@@ -102,7 +102,7 @@ fn the_commands_and_files_that_it_names_exist() {
 fn the_denials_read_as_they_are_printed() {
     let denial = |kind, path: &str| {
         let (path, outcome) = (path.to_owned(), Outcome::Denied);
-        let rule = allowing(kind, &path, &Placeholders::default()).unwrap();
+        let rule = allowing(kind, &path, &Placeholders::default(), None).unwrap();
         let rule = rule.split("  #").next();
         Access { kind, path, path_hex: None, outcome, count: 1, process: 0 }.denial("default", rule)
     };
