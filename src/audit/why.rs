@@ -281,8 +281,9 @@ fn at(place: &Place) -> String {
 fn rule_of(grants: &Grants, names: &Names<'_>, right: Right, kind: Kind, path: &str) -> String {
     let text = |place: &Place| {
         let policy = &grants.policy;
-        let rules = policy.read.iter().chain(&policy.execute).chain(&policy.write);
-        let rule = rules.into_iter().find(|rule| rule.place == *place && !rule.text.is_empty());
+        let lists = [&policy.list, &policy.read, &policy.execute, &policy.write];
+        let rule =
+            lists.into_iter().flatten().find(|rule| rule.place == *place && !rule.text.is_empty());
         rule.map_or_else(|| at(place), |rule| format!("{} ({})", rule.text, at(place)))
     };
     let target = Path::new(path);

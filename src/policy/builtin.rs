@@ -79,14 +79,14 @@ impl Builtin {
         Ok(documents)
     }
 
-    /// The system's directories and files: what the default policy names by absolute paths for listing,
-    /// reading and executing.
+    /// The system's directories and files: what the default policy names by absolute paths for reading
+    /// and for executing. What may only be listed is no such place: keys lie there.
     #[must_use]
     pub fn directories() -> Vec<String> {
         let documents = Self::Default.documents().unwrap_or_default();
         let rules = documents.into_iter().flat_map(|document| {
-            let Rules { list, read, execute, .. } = document.common;
-            list.into_iter().chain(read).chain(execute).map(|rule| rule.text)
+            let Rules { read, execute, .. } = document.common;
+            read.into_iter().chain(execute).map(|rule| rule.text)
         });
         rules.filter(|rule| rule.starts_with('/')).collect()
     }
@@ -117,6 +117,13 @@ mod tests {
         }
         let farm = Builtin::Farm.documents().unwrap();
         assert!(farm.last().unwrap().locked.is_some());
+    }
+
+    #[test]
+    fn where_keys_lie_is_not_the_system() {
+        let system = Builtin::directories();
+        let is_system = |path: &str| system.iter().any(|directory| path.starts_with(directory));
+        assert!(is_system("/usr/lib/x") && !is_system("/etc/ssl/private/x.key"));
     }
 
     /// Names as the documentation of clouds, CI systems, registries and tools spells them, and names that
