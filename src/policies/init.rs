@@ -16,6 +16,10 @@ const TEXT: &str = "\
 # mistakes.
 extends = \"BASE\"
 
+# What these crates are known to need beyond `strict`; `cargo brig policy crates` lists them:
+#
+# crates = [\"openssl-sys\"]
+
 # Rules for all of them:
 #
 # [files]
