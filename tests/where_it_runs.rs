@@ -256,3 +256,50 @@ fn within_the_jail_another_one_is_refused_in_clear_words() {
     assert!(text.contains("nests@1.2.3: [\"build\"] true"), "{text}");
     assert_eq!(text.matches("inner@0.1.0: the inner script ran").count(), 1, "{text}");
 }
+
+/// As `the_jail_holds_in_a_chroot`, with a system that is not this one's, entered by an ordinary user or one
+/// that has become root in a namespace of its own.
+#[test]
+#[ignore = "downloads a Debian: needs root, debootstrap, and some minutes"]
+fn the_jail_holds_in_a_debian_that_debootstrap_has_made() {
+    let attacked = Attacked::new();
+    // debootstrap takes no blanks.
+    let new = tempfile::Builder::new().prefix("brig-debian-").tempdir().unwrap();
+    let new = new.path();
+    let mut debootstrap = clean_command("debootstrap");
+    debootstrap.args(["--variant=minbase", "--include=gcc,libc6-dev", "bookworm"]).arg(new);
+    succeed(debootstrap.arg("http://deb.debian.org/debian"));
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+    let of_rust =
+        [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")].map(|(name, directory)| {
+            std::env::var_os(name).map_or_else(|| home.join(directory), PathBuf::from)
+        });
+    let [cargo_home, rustup_home] = &of_rust;
+    let mounted = [
+        Path::new("/proc"),
+        Path::new("/dev"),
+        cargo_home,
+        rustup_home,
+        Path::new(TOOL).parent().unwrap(),
+        &attacked.project.root,
+    ];
+    let enter = "
+        set -e
+        new=$1; shift
+        while [ \"$1\" != -- ]; do
+            mkdir -p \"$new$1\"
+            mount --rbind \"$1\" \"$new$1\"
+            shift
+        done
+        shift
+        exec chroot \"$new\" sh -c 'cd \"$0\"; exec \"$@\"' \"$PWD\" \"$@\"";
+    let mut wrapper = vec!["unshare", "-Urm", "sh", "-c", enter, "sh", new.to_str().unwrap()];
+    wrapper.extend(mounted.iter().map(|path| path.to_str().unwrap()));
+    wrapper.push("--");
+    // There the system's own file is the one outside.
+    let outside = new.join(attacked.outside.strip_prefix("/").unwrap());
+    fs::create_dir_all(outside.parent().unwrap()).unwrap();
+    fs::write(&outside, "text").unwrap();
+    attacked.assert_jailed(&mut attacked.build(&wrapper, "debian"));
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "text");
+}
