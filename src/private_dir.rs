@@ -5,7 +5,7 @@
 //! Whoever has made one holds a lock of it (flock(2)) as long as it lives, and so does the warden. What is
 //! not locked was left by somebody who was killed, and the next session removes it.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ use nix::unistd::{geteuid, mkdtemp};
 
 /// How the names of those begin that have a name of their own.
 const NAMES: &str = "cargo-brig-";
+/// The bit of the mode that says that the maker holds a lock (`S_ISVTX`, which means nothing else where all
+/// belongs to one user): what has none was made by an earlier version, and can be in use.
+const LOCKED: u32 = 0o1000;
 
 /// A private directory that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -49,22 +52,18 @@ impl PrivateDir {
     pub fn new_in(parent: &Path, purpose: &str) -> Result<Self, Error> {
         let template = parent.join(format!("{NAMES}{purpose}-XXXXXX"));
         let failed = |path: &Path, source| Error { path: path.to_owned(), source };
-        loop {
-            let path = mkdtemp(&template).map_err(|errno| failed(&template, errno.into()))?;
-            let real = fs::canonicalize(&path);
-            match real.and_then(|path| Ok((hold(&path)?, path))) {
-                Ok((Held::By(lock), path)) => {
-                    return Ok(Self { path, is_lent: false, _lock: lock });
-                }
-                // Another session has taken it for one that was left, before it was locked.
-                Ok((Held::BySomebodyElse, _)) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => {
-                    drop(fs::remove_dir(&path));
-                    return Err(failed(&path, source));
-                }
+        let path = mkdtemp(&template).map_err(|errno| failed(&template, errno.into()))?;
+        let made = fs::canonicalize(&path).and_then(|path| {
+            let lock = hold(&path)?;
+            if lock.is_some() {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o700 | LOCKED))?;
             }
-        }
+            Ok(Self { path, is_lent: false, _lock: lock })
+        });
+        made.map_err(|source| {
+            drop(fs::remove_dir(&path));
+            failed(&path, source)
+        })
     }
 
     /// Removes the directories of this user's below `parent` whose makers were killed.
@@ -72,8 +71,10 @@ impl PrivateDir {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
             let path = entry.path();
             let is_ours = entry.file_name().to_string_lossy().starts_with(NAMES)
-                && entry.metadata().is_ok_and(|of| of.is_dir() && of.uid() == geteuid().as_raw());
-            if is_ours && let Ok(Held::By(Some(_lock))) = hold(&path) {
+                && entry.metadata().is_ok_and(|of| {
+                    of.is_dir() && of.uid() == geteuid().as_raw() && of.mode() & LOCKED != 0
+                });
+            if is_ours && let Ok(Some(_lock)) = hold(&path) {
                 // What cannot be removed stays, as it would have without this.
                 if let Err(error) = fs::remove_dir_all(&path) {
                     tracing::debug!(%error, path = %path.display(), "left by a killed process");
@@ -112,22 +113,11 @@ impl PrivateDir {
     }
 }
 
-/// Whose lock there is of a directory.
-enum Held {
-    /// This process's now; none where there are no locks.
-    By(Option<File>),
-    BySomebodyElse,
-}
-
-fn hold(path: &Path) -> io::Result<Held> {
+/// Locks a directory; none if somebody else does, or there are no locks.
+fn hold(path: &Path) -> io::Result<Option<File>> {
     let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let lock = File::options().read(true).custom_flags(flags).open(path)?;
-    match lock.try_lock() {
-        // It can have been removed in between, by who had the lock before.
-        Ok(()) => fs::symlink_metadata(path).map(|_| Held::By(Some(lock))),
-        Err(TryLockError::WouldBlock) => Ok(Held::BySomebodyElse),
-        Err(TryLockError::Error(_)) => Ok(Held::By(None)),
-    }
+    Ok(lock.try_lock().is_ok().then_some(lock))
 }
 
 impl Drop for PrivateDir {
@@ -182,13 +172,18 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let alive = PrivateDir::new_in(parent.path(), "tmp").unwrap();
         let left = parent.path().join("cargo-brig-tmp-abcdef");
+        let earlier = parent.path().join("cargo-brig-tmp-mnopqr");
         let others = parent.path().join("cargo-tmp-abcdef");
         let link = parent.path().join("cargo-brig-tmp-ghijkl");
         fs::create_dir_all(left.join("a")).unwrap();
         fs::create_dir(&others).unwrap();
+        fs::create_dir(&earlier).unwrap();
+        for path in [&left, &others] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700 | LOCKED)).unwrap();
+        }
         std::os::unix::fs::symlink(&others, &link).unwrap();
         PrivateDir::remove_left(parent.path());
         assert!(!left.exists());
-        assert!(alive.path().exists() && others.exists() && link.exists());
+        assert!(alive.path().exists() && others.exists() && link.exists() && earlier.exists());
     }
 }

@@ -270,7 +270,10 @@ impl Place {
         let mut session = clean_command(TOOL);
         session.args(["brig", "locate-project"]).env("TMPDIR", self.path("tmp"));
         succeed(session.current_dir(self.path("package")));
-        names(&self.path("tmp"))
+        // Who is killed before there is a lock leaves an empty directory.
+        let tmp = self.path("tmp");
+        let is_empty = |name: &String| names(&tmp.join(name)).is_empty();
+        names(&tmp).into_iter().filter(|name| !is_empty(name)).collect()
     }
 }
 
