@@ -481,7 +481,8 @@ const FORGES: &str = r#"
         drop(fs::write(format!("{records}/{name}"), "forged"));
     }
     drop(fs::rename(&records, format!("{records}-moved")));
-    drop(fs::write(other().pop().unwrap(), "forged"));
+    let victim = other().into_iter().find(|path| path.extension().is_some_and(|e| e == "d"));
+    drop(fs::write(victim.unwrap(), "forged"));
     drop(fs::read(format!("{}/key", env::var("HOME").unwrap())));
     "const TEXT: &str = \"\";".parse().unwrap()
 "#;
