@@ -31,8 +31,22 @@ macro_rules! collected {
 }
 
 /// All of them, by name.
-pub const ALL: &[Collected] =
-    collected!["openssl-sys", "pq-sys", "rustix", "scratch", "snmalloc-sys",];
+pub const ALL: &[Collected] = collected![
+    "audiopus_sys",
+    "libfuzzer-sys",
+    "libsodium-sys-stable",
+    "libsqlite3-sys",
+    "libxml",
+    "llvm-sys",
+    "lzma-sys",
+    "mlua-sys",
+    "nettle-sys",
+    "openssl-sys",
+    "pq-sys",
+    "rustix",
+    "scratch",
+    "snmalloc-sys",
+];
 
 impl Collected {
     /// The one of this name.
@@ -75,6 +89,13 @@ impl Giving {
         let layers = vec![Layer { owner: Owner::Builtin, document }];
         let layers = Layers { layers, base: Builtin::Strict, locked: false };
         let policy = Policy::of(&layers, package, version);
+        let Policy { list, read, execute, write, instructions, .. } = &policy;
+        let lists = [list, read, execute, write, instructions];
+        let is_given = !policy.variables.is_empty() || !policy.set.is_empty();
+        let speaks = is_given || policy.said.on_denial.is_some();
+        if !speaks && lists.into_iter().all(Vec::is_empty) {
+            return None;
+        }
         Some(Self { collected, grants: Grants { policy, ..Grants::default() } })
     }
 
@@ -249,7 +270,8 @@ mod tests {
         let giving = Giving::to("snmalloc-sys", "0.7.6").unwrap();
         assert!(giving.instruction("cargo::rustc-link-arg=-fuse-ld=lld"));
         assert!(!giving.instruction("cargo:rustc-link-arg=-fuse-ld=/tmp/ld"));
-        let rustix = |version: &str| Giving::to("rustix", version).unwrap().forgives();
+        let rustix =
+            |version: &str| Giving::to("rustix", version).is_some_and(|giving| giving.forgives());
         assert!(rustix("0.38.44") && !rustix("1.1.6"));
         assert!(Giving::to("no-such-package", "1.0.0").is_none());
     }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use cargo_brig::policy::collection::Giving;
+
 use crate::compare::{self, Differences, Side};
 use crate::denied;
 use crate::list::Row;
-use crate::workspace::{Builds, Mode, Workspace};
+use crate::workspace::{Builds, Built, Mode, Workspace};
 
 /// What came of a row under a policy.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub(crate) struct Under {
     /// What was denied, and the end of what Cargo said if it failed.
     pub(crate) denied: BTreeSet<String>,
     pub(crate) log: String,
+    /// The crates whose documents of the collection it was built with.
+    pub(crate) crates: BTreeSet<&'static str>,
     /// The rules without which it is denied something under `strict`.
     pub(crate) rules: BTreeMap<String, Vec<String>>,
 }
@@ -30,7 +34,7 @@ pub(crate) struct Under {
 impl Under {
     /// Whether the jail cannot be noticed.
     pub(crate) fn is_same(&self) -> bool {
-        self.builds && self.differs.is_empty()
+        self.tried && self.builds && self.differs.is_empty()
     }
 }
 
@@ -38,6 +42,8 @@ impl Under {
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) row: Row,
+    /// The packages in it that have build scripts.
+    pub(crate) packages: BTreeSet<String>,
     /// How many build scripts there are in it.
     pub(crate) scripts: usize,
     /// None if plain Cargo does not build it.
@@ -47,6 +53,8 @@ pub(crate) struct Judged {
     pub(crate) log: String,
     pub(crate) default: Under,
     pub(crate) strict: Under,
+    /// Under `strict` with the collection, where that has something for it.
+    pub(crate) collected: Under,
 }
 
 fn last_lines(log: &str) -> String {
@@ -88,25 +96,54 @@ fn by_package(
     packages
 }
 
+/// What the collection has for the packages in a build.
+fn crates_for(plain: &Built) -> BTreeSet<&'static str> {
+    let names = plain.units.iter().filter_map(|unit| unit.package.split_once(' '));
+    names
+        .filter_map(|(name, version)| Giving::to(name, version))
+        .map(|one| one.collected.name)
+        .collect()
+}
+
 /// Builds the rows by plain Cargo and under the policies, and compares. A document can take the place of
 /// `default`.
 pub(crate) fn judge(rows: &[Row], workspace: &Workspace, policy: Option<&Path>) -> Vec<Judged> {
     let plain = workspace.build_all(rows, Mode::Plain, None);
     let built: Vec<Row> = rows.iter().filter(|row| plain[&row.name].succeeded).cloned().collect();
     let default = workspace.build_all(&built, Mode::Default, policy);
-    let mut short: Vec<Row> = built.iter().filter(|row| !row.is_long()).cloned().collect();
+    // Who names crates wants them tried, however long they take.
+    let is_chosen = std::env::var_os("CORPUS").is_some();
+    let mut short: Vec<Row> =
+        built.iter().filter(|row| !row.is_long() || is_chosen).cloned().collect();
     // Who interrupts it shall have as many of them as possible.
     short.sort_by(|one, other| plain[&one.name].seconds.total_cmp(&plain[&other.name].seconds));
     let strict = workspace.build_all(&short, Mode::Strict, None);
+    let plain_side = (Mode::Plain, &plain);
+    let differs = differing(&built, workspace, plain_side, (Mode::Strict, &strict));
+    let crates_for = |row: &Row| crates_for(&plain[&row.name]);
+    let fails = |row: &Row| strict.get(&row.name).is_some_and(|strict| !strict.succeeded);
+    let needy: Vec<Row> = short
+        .iter()
+        .filter(|row| fails(row) || differs.contains_key(&row.name))
+        .filter(|row| !crates_for(row).is_empty())
+        .cloned()
+        .collect();
+    let taken = workspace.taking_in(&needy.iter().flat_map(crates_for).collect());
+    let collected = workspace.build_all(&needy, Mode::Collected, Some(&taken));
     let failed: Vec<Row> = short
         .iter()
-        .filter(|row| strict.get(&row.name).is_some_and(|strict| !strict.succeeded))
+        .filter(|row| fails(row) && row.variables().is_empty())
+        .filter(|row| !collected.get(&row.name).is_some_and(|collected| collected.succeeded))
         .cloned()
         .collect();
     let learned = workspace.build_all(&failed, Mode::Learned, Some(&workspace.learned()));
 
-    let plain_side = (Mode::Plain, &plain);
-    let sides = [(Mode::Default, &default), (Mode::Strict, &strict), (Mode::Learned, &learned)];
+    let sides = [
+        (Mode::Default, &default),
+        (Mode::Strict, &strict),
+        (Mode::Learned, &learned),
+        (Mode::Collected, &collected),
+    ];
     let found = sides.map(|side| differing(&built, workspace, plain_side, side));
     let suspects: Vec<Row> = built
         .iter()
@@ -147,7 +184,11 @@ pub(crate) fn judge(rows: &[Row], workspace: &Workspace, policy: Option<&Path>) 
         .map(|row| {
             let plain = &plain[&row.name];
             let mut under_strict = under(row, 1);
-            if under_strict.tried && !under_strict.builds {
+            let mut collected = under(row, 3);
+            if collected.tried {
+                collected.crates = crates_for(row);
+            }
+            if under_strict.tried && !under_strict.builds && sides[2].1.contains_key(&row.name) {
                 under_strict = under(row, 2);
                 under_strict.rules = plain
                     .units
@@ -158,12 +199,14 @@ pub(crate) fn judge(rows: &[Row], workspace: &Workspace, policy: Option<&Path>) 
             }
             Judged {
                 row: row.clone(),
+                packages: plain.units.iter().map(|unit| unit.package.clone()).collect(),
                 scripts: plain.units.len(),
                 plain_seconds: plain.succeeded.then_some(plain.seconds),
                 plain_cpu_seconds: plain.cpu_seconds,
                 log: if plain.succeeded { String::new() } else { last_lines(&plain.log) },
                 default: under(row, 0),
                 strict: under_strict,
+                collected,
             }
         })
         .collect()
@@ -172,7 +215,7 @@ pub(crate) fn judge(rows: &[Row], workspace: &Workspace, policy: Option<&Path>) 
 /// What is wrong with the jail, or with the list.
 pub(crate) fn defects(judged: &[Judged]) -> Vec<String> {
     let mut defects = Vec::new();
-    for Judged { row, plain_seconds, log, default, strict, scripts, .. } in judged {
+    for Judged { row, plain_seconds, log, default, strict, collected, scripts, .. } in judged {
         let name = &row.name;
         match (plain_seconds, row.not_by_plain_cargo()) {
             (None, Some(_)) => continue,
@@ -186,6 +229,12 @@ pub(crate) fn defects(judged: &[Judged]) -> Vec<String> {
         if *scripts == 0 && row.arguments().is_empty() {
             defects.push(format!("{name} has no build script"));
         }
+        if collected.tried && !collected.builds && row.not_under_strict().is_none() {
+            defects.push(format!(
+                "{name} is not built under `strict` with the collection:\n{}",
+                collected.log
+            ));
+        }
         if let Some(why) = row.not_in_the_jail() {
             if default.is_same() {
                 defects.push(format!("{name} is the same in the jail, in spite of: {why}"));
@@ -193,7 +242,7 @@ pub(crate) fn defects(judged: &[Judged]) -> Vec<String> {
             continue;
         }
         for (policy, under) in [("default", default), ("strict", strict)] {
-            if !under.tried {
+            if !under.tried || (policy == "strict" && collected.is_same()) {
                 continue;
             }
             if policy == "strict"

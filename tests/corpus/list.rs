@@ -22,6 +22,8 @@ struct Entry {
     needs: Vec<String>,
     #[serde(default)]
     cargo: Vec<String>,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
     plain: Option<String>,
     default: Option<String>,
     strict: Option<String>,
@@ -35,7 +37,7 @@ struct Entry {
 #[serde(untagged)]
 enum Written {
     Version(String),
-    Entry(Entry),
+    Entry(Box<Entry>),
 }
 
 /// One crate of the corpus.
@@ -65,6 +67,7 @@ pub(crate) fn all() -> Vec<Row> {
         with: BTreeMap::new(),
         needs: Vec::new(),
         cargo: Vec::new(),
+        set: BTreeMap::new(),
         plain: None,
         default: None,
         strict: None,
@@ -76,7 +79,7 @@ pub(crate) fn all() -> Vec<Row> {
         for (name, written) in entries {
             let entry = match written {
                 Written::Version(version) => of_version(version),
-                Written::Entry(entry) => entry,
+                Written::Entry(entry) => *entry,
             };
             rows.push(Row { group: group.clone(), name, entry });
         }
@@ -109,6 +112,11 @@ impl Row {
     /// Further arguments for Cargo.
     pub(crate) fn arguments(&self) -> &[String] {
         &self.entry.cargo
+    }
+
+    /// Variables that are set for it.
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.entry.set
     }
 
     /// Why plain Cargo does not build it.

@@ -1,7 +1,7 @@
 //! The workspace of all generated packages, and its builds: by plain Cargo and under policies, always
 //! from nothing and at the same path, so that whatever a script writes down of paths is the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,6 +28,8 @@ pub(crate) enum Mode {
     Default,
     /// `cargo brig` under the policy `strict`.
     Strict,
+    /// Under `strict` with the documents of the collection, what is not the same without them.
+    Collected,
     /// Under `strict` with the rules that were learned, what it did not build without them.
     Learned,
 }
@@ -39,6 +41,7 @@ impl Mode {
             Self::Again => "again",
             Self::Default => "default",
             Self::Strict => "strict",
+            Self::Collected => "collected",
             Self::Learned => "learned",
         }
     }
@@ -120,6 +123,21 @@ impl Workspace {
         self.root.join("learned.toml")
     }
 
+    /// Where Cargo builds a row. Variables make scripts give something else: where one is set, they run in
+    /// a directory of their own.
+    fn target_of(&self, row: &Row, mode: Mode) -> PathBuf {
+        let target = self.target(mode);
+        if row.variables().is_empty() { target } else { target.join(&row.name) }
+    }
+
+    /// The document that takes these in.
+    pub(crate) fn taking_in(&self, crates: &BTreeSet<&str>) -> PathBuf {
+        let path = self.root.join("collected.toml");
+        let crates: Vec<&&str> = crates.iter().collect();
+        fs::write(&path, format!("extends = \"strict\"\ncrates = {crates:?}\n")).unwrap();
+        path
+    }
+
     /// Where each build's directory is moved.
     pub(crate) fn kept(&self, mode: Mode) -> PathBuf {
         self.root.join(mode.name())
@@ -194,6 +212,7 @@ impl Workspace {
         let mut command = self.command(mode, words);
         command.args(["check", "--offline", "--keep-going", "--message-format=json"]);
         command.arg("--package").arg(row.member()).args(row.arguments());
+        command.env("CARGO_TARGET_DIR", self.target_of(row, mode)).envs(row.variables());
         let used = cpu_seconds();
         let started = Instant::now();
         let output = command.stdin(Stdio::null()).output().unwrap();
