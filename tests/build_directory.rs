@@ -102,6 +102,8 @@ fn what_is_compiled_is_listed_and_not_read() {
             ("other/src/lib.rs", ""),
         ],
     );
+    // The variable would lack them.
+    project.write("brig.toml", "[environment]\npass = [\"LD_LIBRARY_PATH\"]\n");
     // The other package is compiled before.
     succeed(&mut project.cargo(&["build", "--package", "other"]));
     let output = succeed(&mut project.brig(&["--policy", "default", "build"]));

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 /// Nearly all are shorter, in bytes.
 const USUAL: usize = 4096;
 
-/// The first bytes of a file of a thread's, at most so many.
+/// The first bytes of a file of a thread's that the kernel gives as much of as is asked for, at most so many.
 ///
 /// # Errors
 /// Of open(2) and read(2): the thread is gone, for one.
@@ -26,7 +26,7 @@ pub fn read(thread: u32, name: &str, most: usize) -> io::Result<Vec<u8>> {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         }
-        // The kernel gives as much as there is room for.
+        // There is no more.
         if length < bytes.len() || length >= most {
             bytes.truncate(length);
             return Ok(bytes);
@@ -67,6 +67,7 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn a_status_has_fields() {
@@ -83,10 +84,17 @@ mod tests {
 
     #[test]
     fn a_long_file_is_read_to_its_end_or_as_far_as_wanted() {
-        let whole = std::fs::read("/proc/self/maps").unwrap();
-        let read = |most| read(std::process::id(), "maps", most).unwrap();
-        assert!(whole.len() > 2 * USUAL, "{}", whole.len());
-        assert!(read(usize::MAX).len() > 2 * USUAL);
-        assert_eq!(read(100).len(), 100);
+        let long = "x".repeat(3 * USUAL);
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo; read x", &long]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Before it runs the kernel does not have its arguments in place.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let read = |most| read(child.id(), "cmdline", most).unwrap();
+        let (whole, start) = (read(usize::MAX), read(100));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(whole == format!("sh\0-c\0echo; read x\0{long}\0").as_bytes());
+        assert!(start == whole[..100]);
     }
 }

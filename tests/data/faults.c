@@ -39,6 +39,7 @@ struct task {
     int role; /* -1: not known yet */
     unsigned long call; /* that is under way */
     int fails; /* by this errno */
+    unsigned long address; /* that it asked for, where it gets what it has */
     int waits; /* it has stopped before it was known */
 };
 static struct task tasks[256];
@@ -197,6 +198,7 @@ static void hit(struct task *task, const struct __ptrace_syscall_info *info) {
     fprintf(report, "hit %lu(%#lx, %#lx)\n", info->entry.nr, info->entry.args[0], info->entry.args[1]);
     if (fault > 0 && info->entry.nr == SYS_brk) {
         /* It does not fail, but leaves all as it is. */
+        task->address = info->entry.args[0];
         argument(task->id, 0);
     } else if (fault > 0) {
         skip(task->id);
@@ -213,6 +215,11 @@ static void call_stops(struct task *task) {
     if (ptrace(PTRACE_GET_SYSCALL_INFO, task->id, sizeof info, &info) <= 0) return;
     if (info.op == PTRACE_SYSCALL_INFO_EXIT && task->call == SYS_brk && task->role >= 0)
         heaps[task->role] = info.exit.rval;
+#if defined __x86_64__
+    /* The caller still has it there; elsewhere the result takes its place. */
+    if (info.op == PTRACE_SYSCALL_INFO_EXIT && task->address) argument(task->id, task->address);
+#endif
+    if (info.op == PTRACE_SYSCALL_INFO_EXIT) task->address = 0;
     if (info.op == PTRACE_SYSCALL_INFO_EXIT && task->fails) {
         returns(task->id, -task->fails);
         task->fails = 0;
