@@ -406,7 +406,7 @@ impl<'a, 'g> Thread<'a, 'g> {
             observer.add(Kind::Execute, &path, outcome, process);
             return Answer::Fail(Errno::ENOENT);
         }
-        observer.processes.attempts(process, Execution { thread: call.pid, path, outcome });
+        observer.attempts(process, Execution { thread: call.pid, path, outcome });
         Answer::Continue
     }
 }

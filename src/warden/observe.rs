@@ -155,6 +155,13 @@ impl<'a> Observer<'a> {
         self.processes.exits(call.pid, argument::descriptor(call.arguments[0]));
     }
 
+    /// A process tries to execute a program.
+    pub fn attempts(&mut self, process: u32, attempt: Execution) {
+        if let Some(before) = self.processes.attempts(process, attempt) {
+            self.not_executed(process, &before);
+        }
+    }
+
     /// A process is about to become another program: what it has asked for as this one is read.
     pub fn reads(&mut self, call: &Notification, process: u32) {
         self.asked.read(call.pid, process);

@@ -263,11 +263,14 @@ impl Processes {
         living.map(|process| (process.id, process.pid)).collect()
     }
 
-    /// Notes an execve(2) that is about to happen.
-    pub fn attempts(&mut self, id: u32, attempt: Execution) {
+    /// Notes an execve(2) that is about to happen, and returns the one before that of the same thread, if what
+    /// came of it could not be found out. The thread goes on with the old program, so it has failed.
+    pub fn attempts(&mut self, id: u32, attempt: Execution) -> Option<Execution> {
         let attempts = &mut self.all[id as usize].attempts;
-        attempts.retain(|other| other.thread != attempt.thread);
+        let before = attempts.iter().position(|other| other.thread == attempt.thread);
+        let before = before.map(|at| attempts.remove(at));
         attempts.push(attempt);
+        before
     }
 
     /// Finds out what came of what a process tried to execute, now that `thread` makes another call.
