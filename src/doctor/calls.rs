@@ -254,8 +254,8 @@ impl Kernel<'_> {
 
     fn openat2(&self) -> Check {
         let (id, group) = ("openat2", Group::Processes);
-        match sys::open(libc::AT_FDCWD, c"/", libc::O_PATH.unsigned_abs().into(), 0, 0) {
-            Ok(_) => Check::ok(id, group, "The warden can open files with openat2."),
+        match try_openat2() {
+            Ok(()) => Check::ok(id, group, "The warden can open files with openat2."),
             Err(errno) => Check::missing(
                 id,
                 group,
@@ -267,4 +267,12 @@ impl Kernel<'_> {
             ),
         }
     }
+}
+
+/// Opens something by openat2(2).
+///
+/// # Errors
+/// Why that is not possible.
+pub fn try_openat2() -> Result<(), Errno> {
+    sys::open(libc::AT_FDCWD, c"/", libc::O_PATH.unsigned_abs().into(), 0, 0).map(drop)
 }

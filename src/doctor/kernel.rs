@@ -3,6 +3,7 @@
 
 use nix::errno::Errno;
 
+use super::calls::try_openat2;
 use super::check::{Check, Group};
 use super::container::Container;
 use super::domain::{self, Domain};
@@ -125,6 +126,11 @@ impl Kernel<'_> {
             Some(Err(_)) if self.abi.is_ok_and(|abi| abi < FLOOR) || self.abi.is_err() => {
                 Check::not_applicable(id, group, "Not tried: the kernel's Landlock cannot be used.")
             }
+            Some(Err(_)) if try_openat2().is_err() => Check::not_applicable(
+                id,
+                group,
+                "Not tried: openat2 does not work, which opens what Landlock's rules are about.",
+            ),
             Some(Err(failure)) => Check::missing(
                 id,
                 group,
