@@ -867,8 +867,8 @@ impl Wrappers {
 }
 
 /// Asserts that a script was given the same variables, but for what is private to it, for the library
-/// that is preloaded, and for the two directories of the toolchain that programs otherwise find by
-/// `HOME`.
+/// that is preloaded, for the two directories of the toolchain that programs otherwise find by `HOME`, and
+/// for the directories in which its loader finds nothing (tests/build_directory.rs).
 fn assert_same_environment(
     mut plain: BTreeMap<String, String>,
     mut jailed: BTreeMap<String, String>,
@@ -876,6 +876,8 @@ fn assert_same_environment(
     for name in ["HOME", "TMPDIR"] {
         assert_ne!(plain.remove(name), jailed.remove(name), "{name} is private to the script");
     }
+    assert!(plain.remove("LD_LIBRARY_PATH").is_some());
+    assert_eq!(jailed.remove("LD_LIBRARY_PATH"), None);
     let preload = jailed.remove("LD_PRELOAD").unwrap();
     assert!(preload.ends_with("/libcargo_brig_asked.so"), "{preload}");
     for name in ["CARGO_HOME", "RUSTUP_HOME"] {

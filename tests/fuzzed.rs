@@ -14,6 +14,7 @@ fn seeds(directories: &[&str]) -> Vec<Vec<u8>> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let entries = directories.iter().flat_map(|name| fs::read_dir(tests.join(name)).unwrap());
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file());
     files.sort();
     let seeds: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     assert!(seeds.len() > 2, "{directories:?} hold no seeds");
@@ -43,7 +44,10 @@ fn ask(property: fn(&[u8]), seeds: &[Vec<u8>]) {
 
 #[test]
 fn a_policy_is_one_or_is_told_of() {
-    ask(properties::policy, &seeds(&["fuzz/seeds/policy", "policies/bad", "../policies"]));
+    ask(
+        properties::policy,
+        &seeds(&["fuzz/seeds/policy", "policies/bad", "../policies", "../policies/crates"]),
+    );
 }
 
 #[test]
