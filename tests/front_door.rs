@@ -868,7 +868,7 @@ impl Wrappers {
 
 /// Asserts that a script was given the same variables, but for what is private to it, for the library
 /// that is preloaded, for the two directories of the toolchain that programs otherwise find by `HOME`, and
-/// for the directories in which its loader finds nothing (tests/build_directory.rs).
+/// for the directories in which its loader finds nothing (`tests/build_directory.rs`).
 fn assert_same_environment(
     mut plain: BTreeMap<String, String>,
     mut jailed: BTreeMap<String, String>,
