@@ -250,7 +250,9 @@ impl Paths {
         let arguments = expand(arguments)?;
         let options = Options { arguments: &arguments };
         let Some(name) = options.last("--crate-name") else { return Ok(None) };
-        if arguments.iter().any(|argument| argument == "-") {
+        // Cargo says so before all else. Further behind it can be an option's value, which flags choose.
+        let first = arguments.iter().find(|argument| argument.as_bytes().starts_with(b"-"));
+        if first.is_some_and(|first| first == "-") {
             return Ok(None);
         }
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
@@ -389,6 +391,18 @@ mod tests {
             let name = format!("-Cextra-filename=-{outside}");
             assert_eq!(of(&["--crate-name=a", &name, "--out-dir=/t/deps"]).2, "", "{outside}");
         }
+    }
+
+    #[test]
+    fn only_a_question_compiles_nothing() {
+        let compiles = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            Paths::parse(&words).unwrap().is_some()
+        };
+        assert!(!compiles(&["-", "--crate-name", "___", "--print=file-names"]));
+        assert!(!compiles(&["/bin/rustc", "-", "--crate-name", "___"]) && !compiles(&["-vV"]));
+        assert!(compiles(&["--crate-name", "a", "a.rs", "-L", "-"]));
+        assert!(compiles(&["--crate-name", "a", "a.rs", "-"]));
     }
 
     #[test]
