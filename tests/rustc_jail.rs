@@ -430,6 +430,7 @@ fn what_others_say_of_a_compilation_gives_it_nothing() {
         ),
         // By this name alone rustc compiles its standard input.
         (none(), "-L\u{1f}-".to_owned(), of("library/key")),
+        (none(), "-L\u{1f}-vV".to_owned(), of("library/key")),
         (none(), format!("-Clinker={}", of("bin/cc")), of("bin/key")),
         (none(), format!("--emit=link,dep-info={}", of("out/key.d")), of("out/key")),
         // What is Cargo's and this program's in the build directory.

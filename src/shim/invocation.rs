@@ -147,9 +147,10 @@ impl<'a> Options<'a> {
 pub fn parse(arguments: &[OsString]) -> Result<Invocation, Error> {
     let arguments = expand(arguments)?;
     let options = Options { arguments: &arguments };
-    if arguments.iter().any(|argument| argument == "-vV")
-        || (arguments.iter().any(|a| a == "-V" || a == "--version")
-            && arguments.iter().any(|a| a == "-v" || a == "--verbose"))
+    let has = |names: &[&str]| arguments.iter().any(|argument| names.iter().any(|n| argument == n));
+    // Where a crate is named it can be an option's value, which flags choose.
+    if options.last("--crate-name").is_none()
+        && (has(&["-vV"]) || (has(&["-V", "--version"]) && has(&["-v", "--verbose"])))
     {
         return Ok(Invocation::VerboseVersion);
     }
@@ -390,6 +391,14 @@ mod tests {
         for outside in ["/../x", ".", "%"] {
             let name = format!("-Cextra-filename=-{outside}");
             assert_eq!(of(&["--crate-name=a", &name, "--out-dir=/t/deps"]).2, "", "{outside}");
+        }
+    }
+
+    #[test]
+    fn no_flag_makes_a_question_of_a_script() {
+        for flags in [["-L", "-vV"].as_slice(), &["-L", "-V", "-v"]] {
+            let parsed = parse_words(&[SCRIPT, flags].concat());
+            assert!(matches!(parsed, Invocation::BuildScript(_)), "{flags:?}");
         }
     }
 
