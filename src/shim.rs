@@ -5,6 +5,7 @@
 //! process in between, unless the policy wants rustc itself in the jail ([`crate::compile`]). Scripts are
 //! not run here; that is the launcher's work.
 
+pub mod arguments;
 pub mod inner;
 pub mod invocation;
 pub mod linker;

@@ -337,6 +337,30 @@ fn other_spellings_of_a_compilation_are_found() {
 }
 
 #[test]
+fn flags_of_the_workspace_do_not_move_a_script_out_of_sight() {
+    let project = escaping();
+    for flags in [
+        "['-L', '--out-dir=/x/deps']",
+        "['-L', '-o/x/deps/y']",
+        "['-L', '--emit=link=/x/deps/y']",
+        "['-gL', '--out-dir=/x/deps']",
+    ] {
+        project.write(".cargo/config.toml", &format!("[build]\nrustflags = {flags}\n"));
+        let plain = ran_without_the_jail(&project, &mut project.cargo(&["check"]));
+        assert_eq!(plain, names(&["script"]));
+        let output = succeed(&mut project.brig(&["check"]));
+        assert_nothing_ran(&project, &output);
+        assert_says(&output, "Jailed 1 build script run in the jail, 1 denial");
+        fs::remove_dir_all(project.root.join("target")).unwrap();
+    }
+    let flags = "[build]\nrustflags = ['-C', 'extra-filename=-x']\n";
+    project.write(".cargo/config.toml", flags);
+    let output = fail(&mut project.brig(&["check"]));
+    assert_nothing_ran(&project, &output);
+    assert_says(&output, "error: brig: `-C extra-filename` among rustc's flags has a build script");
+}
+
+#[test]
 fn settings_of_the_workspace_do_not_turn_the_jail_off() {
     let project = escaping();
     let wrapper = wrapper(&project, ": > ran/wrapper\nexec \"$@\"\n");

@@ -20,6 +20,7 @@ use std::{env, fs, io};
 
 use sha2::{Digest, Sha256};
 
+use super::arguments::Arguments;
 use super::invocation::{self, Paths};
 use super::{Error, environment_of, guard_environment};
 use crate::compile::{self, Compile};
@@ -160,10 +161,8 @@ pub fn wrap(directory: &Path, arguments: &[OsString]) -> Result<ExitStatus, Erro
         return Err(Error::OtherPolicy);
     }
     // What else is compiled, sccache asks by a file in a directory of its own.
-    let is_out_dir = |argument: &OsString| argument.as_bytes().starts_with(b"--out-dir");
-    let has_out_dir = invocation::expand(arguments)?.iter().any(is_out_dir);
     let mut result = None;
-    if !has_out_dir {
+    if !Arguments::parse(arguments).map_err(invocation::Error::from)?.has(&["out-dir"]) {
         paths.out_dir = handed(OUT_DIR)?.into();
         paths.outputs.clear();
         let at = arguments.iter().position(|argument| argument == "-o");

@@ -1,15 +1,13 @@
 //! What one call of rustc is asked to build, read from its command line.
 //!
 //! Only the command line counts: variables such as `CARGO_BIN_NAME` can be set by a workspace's
-//! `[env]` table. Argument files (`@path`) are expanded as rustc expands them
-//! (`rustc_driver_impl/src/args.rs`), because Cargo uses one when a command line is too long.
+//! `[env]` table.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::arguments::{self, Arguments};
 use crate::policy::outputs::{Behind, Shared};
 
 /// A call of rustc, as far as the shim cares.
@@ -34,17 +32,19 @@ pub struct Compilation {
     pub source: Option<PathBuf>,
 }
 
-/// An argument file that cannot be used.
+/// A command line of which it cannot be said where Cargo wants what rustc writes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
-    #[error("cannot read the argument file `{path}`")]
-    ArgumentFile {
-        /// The file.
-        path: PathBuf,
-        /// Cause.
-        #[source]
-        source: io::Error,
+    /// An argument file.
+    #[error(transparent)]
+    Arguments(#[from] arguments::Error),
+    /// Flags that move a build script's program.
+    #[error(
+        "`{option}` among rustc's flags has a build script written elsewhere than where Cargo looks for it"
+    )]
+    Elsewhere {
+        /// The option.
+        option: &'static str,
     },
 }
 
@@ -61,82 +61,6 @@ pub fn is_script_file_name(name: &OsStr) -> bool {
     is_script_name(name.as_bytes())
 }
 
-/// Replaces every `@path` by the lines of that file, once, as rustc does: an argument file inside
-/// an argument file is not expanded.
-///
-/// # Errors
-/// [`Error::ArgumentFile`] if one cannot be read; rustc would fail as well.
-pub fn expand(arguments: &[OsString]) -> Result<Vec<OsString>, Error> {
-    let mut expanded = Vec::with_capacity(arguments.len());
-    for argument in arguments {
-        let bytes = argument.as_bytes();
-        let Some(path) = bytes.strip_prefix(b"@") else {
-            expanded.push(argument.clone());
-            continue;
-        };
-        // `@shell:path` is rustc's unstable variant; its quoting is not needed to see what Cargo
-        // wrote, but its words must not be overlooked.
-        let (path, shell) = match path.strip_prefix(b"shell:") {
-            Some(path) => (path, true),
-            None => (path, false),
-        };
-        let path = PathBuf::from(OsStr::from_bytes(path));
-        let content = fs::read(&path).map_err(|source| Error::ArgumentFile { path, source })?;
-        let is_separator = |byte: &u8| *byte == b'\n' || (shell && byte.is_ascii_whitespace());
-        let mut words: Vec<&[u8]> = content.split(is_separator).collect();
-        if words.last().is_some_and(|word| word.is_empty()) {
-            words.pop();
-        }
-        expanded.extend(
-            words
-                .into_iter()
-                .map(|word| OsString::from_vec(word.strip_suffix(b"\r").unwrap_or(word).to_vec())),
-        );
-    }
-    Ok(expanded)
-}
-
-/// The value of `--name value`, `--name=value` or, for a one-letter name, `-Cvalue`.
-struct Options<'a> {
-    arguments: &'a [OsString],
-}
-
-impl<'a> Options<'a> {
-    fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let short = !name.starts_with("--");
-        let mut arguments = self.arguments.iter();
-        std::iter::from_fn(move || {
-            loop {
-                let argument = arguments.next()?.as_bytes();
-                let Some(rest) = argument.strip_prefix(name.as_bytes()) else {
-                    continue;
-                };
-                if rest.is_empty() {
-                    return arguments.next().map(|value| value.as_bytes());
-                }
-                if short {
-                    return Some(rest);
-                }
-                if let Some(value) = rest.strip_prefix(b"=") {
-                    return Some(value);
-                }
-            }
-        })
-    }
-
-    fn last(&self, name: &'static str) -> Option<&'a [u8]> {
-        self.values(name).last()
-    }
-
-    fn codegen(&self, key: &str) -> Option<&'a [u8]> {
-        let prefix = format!("{key}=");
-        self.values("-C")
-            .chain(self.values("--codegen"))
-            .filter_map(|value| value.strip_prefix(prefix.as_bytes()))
-            .last()
-    }
-}
-
 /// Reads the command line of one rustc call, without the program's name.
 ///
 /// A program called `build-script-…` of the user's own is told from a build script by the
@@ -145,47 +69,63 @@ impl<'a> Options<'a> {
 /// # Errors
 /// [`Error::ArgumentFile`].
 pub fn parse(arguments: &[OsString]) -> Result<Invocation, Error> {
-    let arguments = expand(arguments)?;
-    let options = Options { arguments: &arguments };
-    let has = |names: &[&str]| arguments.iter().any(|argument| names.iter().any(|n| argument == n));
-    // Where a crate is named it can be an option's value, which flags choose.
-    if options.last("--crate-name").is_none()
-        && (has(&["-vV"]) || (has(&["-V", "--version"]) && has(&["-v", "--verbose"])))
-    {
+    let arguments = Arguments::parse(arguments)?;
+    let names: Vec<&[u8]> = arguments.values("crate-name").collect();
+    let verbose = arguments.has(&["v", "verbose"]);
+    // Where a crate is named something is compiled, whatever flags ask besides.
+    if names.is_empty() && verbose && arguments.has(&["V", "version"]) {
         return Ok(Invocation::VerboseVersion);
     }
-    let crate_name =
-        options.values("--crate-name").find(|name| is_script_name(name)).unwrap_or_default();
-    let is_bin = options
-        .values("--crate-type")
-        .any(|types| types.split(|byte| *byte == b',').any(|kind| kind == b"bin"));
-    let emitted: Vec<&[u8]> =
-        options.values("--emit").flat_map(|kinds| kinds.split(|byte| *byte == b',')).collect();
-    let links = emitted.is_empty()
-        || emitted.iter().any(|kind| *kind == b"link" || kind.starts_with(b"link="));
-    if crate_name.is_empty() || !is_bin || !links {
+    let Some(crate_name) = names.into_iter().find(|name| is_script_name(name)) else {
+        return Ok(Invocation::Other);
+    };
+    let mut emitted = arguments.listed("emit").peekable();
+    let links = emitted.peek().is_none()
+        || emitted.any(|kind| kind == b"link" || kind.starts_with(b"link="));
+    if !arguments.listed("crate-type").any(|kind| kind == b"bin") || !links {
         return Ok(Invocation::Other);
     }
-    let as_path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
-    let explicit = options
-        .last("-o")
-        .map(as_path)
-        .or_else(|| emitted.iter().find_map(|kind| kind.strip_prefix(b"link=")).map(as_path));
-    let output = explicit.unwrap_or_else(|| {
-        let mut name = crate_name.to_vec();
-        name.extend_from_slice(options.codegen("extra-filename").unwrap_or_default());
-        let directory = options.last("--out-dir").map(as_path).unwrap_or_default();
-        directory.join(OsStr::from_bytes(&name))
-    });
+    let output = output_of(&arguments, crate_name)?;
     if output.parent().and_then(Path::file_name) == Some(OsStr::new("deps")) {
         return Ok(Invocation::Other);
     }
-    let source = arguments
-        .iter()
-        .map(Path::new)
-        .find(|path| path.extension() == Some(OsStr::new("rs")))
-        .map(Path::to_owned);
+    let source = arguments.input().map(PathBuf::from);
     Ok(Invocation::BuildScript(Compilation { output, source }))
+}
+
+/// The program that a build script's compilation writes.
+///
+/// Cargo chooses it by `--out-dir` and `-C extra-filename`, and does not mind if it is missing: then it
+/// runs what is there already (`src/cargo/core/compiler/mod.rs`, `link_targets`). So flags that move it are
+/// refused.
+fn output_of(arguments: &Arguments, crate_name: &[u8]) -> Result<PathBuf, Error> {
+    let as_path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+    let explicit = one_of("-o", arguments.values("o"))?;
+    let link = arguments.listed("emit").filter_map(|kind| kind.strip_prefix(b"link="));
+    let link = one_of("--emit=link=", link)?;
+    let out_dir = one_of("--out-dir", arguments.values("out-dir"))?;
+    let suffix = one_of("-C extra-filename", arguments.codegen("extra-filename"))?;
+    match (explicit, link, out_dir) {
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) => Err(Error::Elsewhere { option: "-o" }),
+        (_, Some(_), Some(_)) => Err(Error::Elsewhere { option: "--emit=link=" }),
+        (Some(file), None, None) | (None, Some(file), None) => Ok(as_path(file)),
+        (None, None, out_dir) => {
+            let name = [crate_name, suffix.unwrap_or_default()].concat();
+            Ok(as_path(out_dir.unwrap_or_default()).join(OsStr::from_bytes(&name)))
+        }
+    }
+}
+
+/// The value of an option that is given once, or always alike.
+fn one_of<'a>(
+    option: &'static str,
+    mut values: impl Iterator<Item = &'a [u8]>,
+) -> Result<Option<&'a [u8]>, Error> {
+    let first = values.next();
+    if values.any(|value| Some(value) != first) {
+        return Err(Error::Elsewhere { option });
+    }
+    Ok(first)
 }
 
 /// Which crate a compilation is of.
@@ -203,21 +143,20 @@ pub struct Crate {
 }
 
 impl Crate {
-    fn of(options: &Options<'_>, name: &[u8], out_dir: &Path) -> Self {
+    fn of(arguments: &Arguments, name: &[u8], out_dir: &Path) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let name = text(name);
-        let kinds = options.values("--crate-type").flat_map(|kinds| kinds.split(|b| *b == b','));
         // In the newer layout the hash is that of the directory.
         let unit = out_dir.parent().and_then(Path::file_name);
         let unit = unit.filter(|_| out_dir.file_name() == Some(OsStr::new("out")));
-        let hash = options.codegen("extra-filename").filter(|suffix| !suffix.is_empty());
-        let hash = hash.or(unit.map(OsStr::as_bytes)).or_else(|| options.codegen("metadata"));
+        let hash = arguments.codegen("extra-filename").last().filter(|suffix| !suffix.is_empty());
+        let hash = hash.or(unit.map(OsStr::as_bytes)).or_else(|| arguments.codegen("metadata").last());
         let hash = hash.map(text).unwrap_or_default();
         let key = format!("{name}-{}", hash.strip_prefix('-').unwrap_or(&hash));
         let is_part = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
         Self {
-            kinds: kinds.map(text).collect(),
-            is_test: options.arguments.iter().any(|argument| argument == "--test"),
+            kinds: arguments.listed("crate-type").map(text).collect(),
+            is_test: arguments.has(&["test"]),
             key: Some(key).filter(|_| is_part),
             name,
         }
@@ -248,12 +187,9 @@ impl Paths {
     /// # Errors
     /// [`Error::ArgumentFile`].
     pub fn parse(arguments: &[OsString]) -> Result<Option<Self>, Error> {
-        let arguments = expand(arguments)?;
-        let options = Options { arguments: &arguments };
-        let Some(name) = options.last("--crate-name") else { return Ok(None) };
-        // Cargo says so before all else. Further behind it can be an option's value, which flags choose.
-        let first = arguments.iter().find(|argument| argument.as_bytes().starts_with(b"-"));
-        if first.is_some_and(|first| first == "-") {
+        let arguments = Arguments::parse(arguments)?;
+        let Some(name) = arguments.last("crate-name") else { return Ok(None) };
+        if arguments.is_question() {
             return Ok(None);
         }
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
@@ -261,26 +197,25 @@ impl Paths {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        let out_dir = options.last("--out-dir").map(path);
+        let out_dir = arguments.last("out-dir").map(path);
         let out_dir = out_dir
-            .or_else(|| options.last("-o").map(in_directory))
+            .or_else(|| arguments.last("o").map(in_directory))
             .unwrap_or_else(|| PathBuf::from("."));
-        let crate_ = Crate::of(&options, name, &out_dir);
-        let stem = [name, options.codegen("extra-filename").unwrap_or_default()].concat();
+        let crate_ = Crate::of(&arguments, name, &out_dir);
+        let stem = [name, arguments.codegen("extra-filename").last().unwrap_or_default()].concat();
         let library = [b"lib", stem.as_slice()].concat();
         let shared = |directory: PathBuf, stems, behind| Shared { directory, stems, behind };
         let mut outputs = vec![shared(out_dir.clone(), vec![stem, library], Behind::Dot)];
         // Where it is told to write to another file, what it keeps for a while is named like that.
-        let explicit = options.values("--emit").flat_map(|kinds| kinds.split(|byte| *byte == b','));
-        let explicit = explicit.filter_map(|kind| {
+        let explicit = arguments.listed("emit").filter_map(|kind| {
             let equals = kind.iter().position(|byte| *byte == b'=')?;
             Some(&kind[equals + 1..]).filter(|file| *file != b"-")
         });
-        for file in options.last("-o").into_iter().chain(explicit) {
+        for file in arguments.last("o").into_iter().chain(explicit) {
             let stem = path(file).file_stem().unwrap_or_default().as_bytes().to_vec();
             outputs.push(shared(in_directory(file), vec![stem], Behind::Dot));
         }
-        if let Some(directory) = options.codegen("incremental") {
+        if let Some(directory) = arguments.codegen("incremental").last() {
             outputs.push(shared(path(directory), vec![name.to_vec()], Behind::Dash));
         }
         let directory = |value: &[u8]| {
@@ -288,10 +223,10 @@ impl Paths {
             let at = value.iter().position(|byte| *byte == b'=');
             path(at.map_or(value, |at| &value[at + 1..]))
         };
-        let libraries = options.values("-L").map(directory).collect();
-        let linker = options.codegen("linker").map(path);
+        let libraries = arguments.values("L").map(directory).collect();
+        let linker = arguments.codegen("linker").last().map(path);
         // The description of a target lies in a file, after which Cargo names its directories.
-        let target = options.last("--target").map(path);
+        let target = arguments.last("target").map(path);
         let target = target.as_deref().and_then(Path::file_stem);
         let target = target.map(|target| target.to_string_lossy().into_owned());
         Ok(Some(Self { crate_, out_dir, outputs, libraries, linker, target }))
@@ -366,16 +301,6 @@ mod tests {
     }
 
     #[test]
-    fn argument_files_are_expanded() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("arguments");
-        fs::write(&file, SCRIPT.join("\n")).unwrap();
-        let argument = OsString::from(format!("@{}", file.display()));
-        assert!(matches!(parse(&[argument]).unwrap(), Invocation::BuildScript(_)));
-        parse(&[OsString::from("@/no/such/file")]).unwrap_err();
-    }
-
-    #[test]
     fn a_crate_has_a_key_of_its_own() {
         let of = |words: &[&str]| {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
@@ -391,6 +316,30 @@ mod tests {
         for outside in ["/../x", ".", "%"] {
             let name = format!("-Cextra-filename=-{outside}");
             assert_eq!(of(&["--crate-name=a", &name, "--out-dir=/t/deps"]).2, "", "{outside}");
+        }
+    }
+
+    #[test]
+    fn no_flag_moves_a_script() {
+        let expected = parse_words(SCRIPT);
+        for flags in [
+            ["-L", "--out-dir=/t/deps"].as_slice(),
+            &["-L", "-o/t/deps/x"],
+            &["-gL", "--emit=link=/t/deps/x"],
+            &["--cfg", "--crate-name=x"],
+            &["--test", "--emit=metadata"],
+        ] {
+            assert_eq!(parse_words(&[SCRIPT, flags].concat()), expected, "{flags:?}");
+        }
+        for flags in [
+            ["-o", "/t/deps/x"].as_slice(),
+            &["-vo/t/deps/x"],
+            &["--emit=link=/t/deps/x"],
+            &["-C", "extra_filename=-x"],
+            &["--out-dir=/t/deps"],
+        ] {
+            let words = [SCRIPT, flags].concat();
+            parse(&words.iter().map(OsString::from).collect::<Vec<_>>()).unwrap_err();
         }
     }
 

@@ -17,7 +17,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use super::invocation::{self, expand, is_script_file_name};
+use super::arguments::{self, expand};
+use super::invocation::is_script_file_name;
 use crate::launcher;
 
 /// Name of the directory in which the link lies.
@@ -57,7 +58,7 @@ pub enum Error {
     },
     /// The command line.
     #[error(transparent)]
-    Invocation(#[from] invocation::Error),
+    Arguments(#[from] arguments::Error),
     /// The launcher.
     #[error(transparent)]
     Launcher(#[from] launcher::Error),
@@ -121,7 +122,7 @@ pub fn wrap(directory: &Path, arguments: &[OsString]) -> Result<ExitStatus, Erro
 }
 
 /// The build script that this call of the linker writes, if it does.
-fn script_of(arguments: &[OsString]) -> Result<Option<PathBuf>, invocation::Error> {
+fn script_of(arguments: &[OsString]) -> Result<Option<PathBuf>, arguments::Error> {
     // In an argument file for the linker rustc escapes blanks and backslashes by a backslash
     // (`rustc_codegen_ssa/src/back/command.rs`).
     let escaped = arguments.iter().any(|argument| argument.as_bytes().starts_with(b"@"));
