@@ -100,7 +100,8 @@ impl Arguments {
                 };
                 parsed.options.push((name.to_vec(), value));
             } else if let Some(letters) = bytes.strip_prefix(b"-").filter(|rest| !rest.is_empty()) {
-                let flags = letters.iter().take_while(|letter| SHORT_FLAGS.contains(letter)).count();
+                let flags =
+                    letters.iter().take_while(|letter| SHORT_FLAGS.contains(letter)).count();
                 let flag = |letter: &u8| (vec![*letter], Vec::new());
                 parsed.options.extend(letters[..flags].iter().map(flag));
                 if let Some((letter, value)) = letters[flags..].split_first() {

@@ -150,7 +150,8 @@ impl Crate {
         let unit = out_dir.parent().and_then(Path::file_name);
         let unit = unit.filter(|_| out_dir.file_name() == Some(OsStr::new("out")));
         let hash = arguments.codegen("extra-filename").last().filter(|suffix| !suffix.is_empty());
-        let hash = hash.or(unit.map(OsStr::as_bytes)).or_else(|| arguments.codegen("metadata").last());
+        let hash =
+            hash.or(unit.map(OsStr::as_bytes)).or_else(|| arguments.codegen("metadata").last());
         let hash = hash.map(text).unwrap_or_default();
         let key = format!("{name}-{}", hash.strip_prefix('-').unwrap_or(&hash));
         let is_part = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));

@@ -10,7 +10,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::num::NonZero;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{MutexGuard, PoisonError, RwLock};
@@ -196,17 +196,30 @@ impl<'a, 'g> Thread<'a, 'g> {
             let change = if request.changes() { Some(self.begin(call)?) } else { None };
             let opened = request.perform(call, &self.procfs);
             drop(change);
-            return match opened {
+            let (given, uses) = match opened {
                 open::Opened::Now(answer, uses) => {
                     if let Answer::Fail(errno) = answer {
                         self.observer().blame(call.pid, &uses, errno);
                     }
-                    let errno = self.give(call, answer).err();
-                    self.observer().note(process, &uses, errno);
-                    None
+                    (self.give(call, answer), uses)
                 }
-                open::Opened::Later(waiting) => Some(waiting),
+                open::Opened::Read(file, close_on_exec, uses) => {
+                    let is_writable = uses.iter().any(|used| self.is_writable(&used.path));
+                    let given = if is_writable {
+                        self.give_alone(call, file, close_on_exec)
+                    } else {
+                        // In one step, after which the file is open here for a moment longer: nobody can
+                        // tell of what the script only reads.
+                        let answer = Answer::Descriptor(file, close_on_exec);
+                        let listener = self.all.listener;
+                        self.sent(call, sys::answer_notification(listener, call.id, &answer))
+                    };
+                    (given, uses)
+                }
+                open::Opened::Later(waiting) => return Some(waiting),
             };
+            self.observer().note(process, &uses, given.err());
+            return None;
         }
         let judged = self.observer().network.call(call, process, &self.procfs);
         let answer = match judged {
@@ -226,36 +239,55 @@ impl<'a, 'g> Thread<'a, 'g> {
     /// Answers, and says what the caller gets to see: only the kernel knows whether a descriptor fits
     /// into its limit.
     fn give(&self, call: &Notification, answer: Answer) -> Result<(), Errno> {
-        let failed = if let Answer::Fail(errno) = answer { Some(errno) } else { None };
-        match self.send(call, answer) {
-            // Nobody waits any more, which is not ours to mend.
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => {
-                self.send(call, Answer::Fail(errno)).ok();
-                return Err(errno);
-            }
+        if let Answer::Descriptor(file, close_on_exec) = answer {
+            return self.give_alone(call, file, close_on_exec);
         }
+        let failed = if let Answer::Fail(errno) = answer { Some(errno) } else { None };
+        self.sent(call, sys::answer_notification(self.all.listener, call.id, &answer))?;
         failed.map_or(Ok(()), Err)
     }
 
-    fn send(&self, call: &Notification, answer: Answer) -> Result<(), Errno> {
-        let answered = if let Answer::Descriptor(file, close_on_exec) = answer {
-            let added = {
-                // The kernel wakes the caller to take a descriptor, and this thread when that is done.
-                // On another processor, either costs as much as ten calls.
-                let _here = [Here::hold(call.pid), Here::hold(0)];
-                sys::add_descriptor(self.all.listener, call.id, &file, close_on_exec)
-            };
-            // Only now does the caller go on, and may run where it always could. From now on the file is
-            // its alone: it may close it, and execute what it has written.
-            drop(file);
+    /// Gives a descriptor of a file that is the caller's alone when it goes on: it may close it, and
+    /// execute what it has written, or lock it again.
+    fn give_alone(
+        &self,
+        call: &Notification,
+        file: OwnedFd,
+        close_on_exec: bool,
+    ) -> Result<(), Errno> {
+        let added = {
+            // The kernel wakes the caller to take a descriptor, and this thread when that is done. On
+            // another processor, either costs as much as ten calls.
+            let _here = [Here::hold(call.pid), Here::hold(0)];
+            sys::add_descriptor(self.all.listener, call.id, &file, close_on_exec)
+        };
+        // Only now does the caller go on, and may run where it always could.
+        drop(file);
+        self.sent(
+            call,
             added.and_then(|number| {
                 sys::answer_notification(self.all.listener, call.id, &Answer::Number(number))
-            })
-        } else {
-            sys::answer_notification(self.all.listener, call.id, &answer)
-        };
-        answered.inspect_err(|errno| tracing::trace!(%errno, "a notification was not answered"))
+            }),
+        )
+    }
+
+    /// What came of an answer; if the kernel does not take it, the call fails.
+    fn sent(&self, call: &Notification, answered: Result<(), Errno>) -> Result<(), Errno> {
+        match answered {
+            // Nobody waits any more, which is not ours to mend.
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => {
+                tracing::trace!(%errno, "a notification was not answered");
+                let failed = Answer::Fail(errno);
+                sys::answer_notification(self.all.listener, call.id, &failed).ok();
+                Err(errno)
+            }
+        }
+    }
+
+    /// Whether the script may write there.
+    fn is_writable(&self, path: &[u8]) -> bool {
+        self.all.grants.covers(Right::Write, Path::new(OsStr::from_bytes(path)))
     }
 
     /// Carries out or judges a call that opens nothing; none if nobody waits for it any more.

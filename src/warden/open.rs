@@ -4,7 +4,7 @@
 //! whatever happens to the path in between.
 
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -43,6 +43,9 @@ pub struct Request {
 pub enum Opened {
     /// The call is decided: how it is answered, and what was done with which paths.
     Now(Answer, Vec<Use>),
+    /// A file or directory was opened to be read and nothing else; whether its descriptor is closed by
+    /// execve(2), and what was done with which paths.
+    Read(OwnedFd, bool, Vec<Use>),
     /// It waits.
     Later(Box<Waiting>),
 }
@@ -168,7 +171,13 @@ impl Request {
             return self.wait(call, found);
         }
         let uses = self.uses(found.path, kind == Some(SFlag::S_IFDIR), created);
-        Opened::Now(Answer::Descriptor(found.file, self.has(libc::O_CLOEXEC)), uses)
+        let close_on_exec = self.has(libc::O_CLOEXEC);
+        match kind {
+            Some(SFlag::S_IFREG | SFlag::S_IFDIR) if !self.may_write() => {
+                Opened::Read(found.file, close_on_exec, uses)
+            }
+            _ => Opened::Now(Answer::Descriptor(found.file, close_on_exec), uses),
+        }
     }
 
     fn place(&self, call: &Notification, procfs: &Procfs) -> Result<Place, Errno> {
