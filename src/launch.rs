@@ -196,7 +196,7 @@ fn run_by(
     let record = request.record.unwrap_or_else(|| unit.run_dir().join(record::FILE_NAME));
     let observed = record::space_for(&record)?;
     let started = SystemTime::now();
-    let filled = [unit.out_dir.as_path(), dirs.tmp()];
+    let filled = dirs.filled(&unit, &grants);
     let outcome =
         supervise::supervise(plan, start, &grants, &filled, &observed, |piece| relay.feed(piece));
     let Outcome { status, exceeded, report } = match outcome {
@@ -219,12 +219,12 @@ fn run_by(
         out_dirs: &out_dirs,
     });
     hold(held, &grants, &mut relayed, &unwithheld);
-    drop(dirs);
+    let redirected = dirs.end(&grants);
 
     let exit = Exit::from(status);
     let (outputs, outputs_dropped) = output::all_in(&unit.out_dir);
     let mut findings = findings(exceeded, &report, &grants);
-    findings.extend(planted::links_in(&unit.out_dir, &grants));
+    findings.extend(redirected.into_iter().chain(planted::links_in(&unit.out_dir, &grants)));
     findings.append(&mut unwithheld.0.take());
     for finding in &mut findings {
         finding.fatal &= !grants.is_permissive();

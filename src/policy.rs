@@ -29,7 +29,7 @@ mod written;
 pub use builtin::Builtin;
 pub use collection::Collected;
 pub use document::{Document, Mode};
-pub use grants::{Grant, Grants, Hidden, Right};
+pub use grants::{Grant, Grants, Hidden, Redirected, Right};
 pub use layers::Layers;
 pub use limits::{Limit, Limits};
 pub use merge::Policy;

@@ -15,6 +15,7 @@ pub mod inspect;
 mod interruption;
 mod landlock;
 mod memory;
+mod mount;
 mod process;
 mod seccomp;
 mod signal;
@@ -30,6 +31,7 @@ pub use file::{look, open, open_once, read_link, remove_attribute, rename, set_a
 pub use interruption::uninterrupted;
 pub use landlock::{landlock_abi, landlock_version};
 pub use memory::{read_memory, write_memory};
+pub use mount::{attach, clone_tree, make_all_private, make_read_only};
 pub use process::{
     Fork, Usage, Waited, children_usage, drop_capabilities, exit_now, exit_status, fork, limit_of,
     process_descriptor, start_with_signal_mask, wait_any,

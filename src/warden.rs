@@ -64,6 +64,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::Access;
 use crate::jail::Plan;
 use crate::jail::enter::{self, Script};
+use crate::jail::mounts;
 use crate::network::Attempt;
 use crate::policy::{Grants, Limit};
 use crate::sys::{self, Fork};
@@ -178,6 +179,9 @@ fn guard(
 ) -> Result<Infallible, String> {
     let step = |what: &'static str| move |error: Errno| format!("{what}: {error}");
     let Plan { rulesets, filter, seal } = plan;
+    if !grants.redirected.is_empty() {
+        mounts::enter(&grants.redirected).map_err(|error| chain(&error))?;
+    }
     let scoped = !rulesets.enforced.scopes.is_empty();
     let inner = enter::enter_as_warden(rulesets).map_err(|error| chain(&error))?;
     if grants.gives_sockets() {

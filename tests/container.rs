@@ -74,4 +74,10 @@ fn scripts_are_jailed_under_a_containers_profile() {
     assert!(stdout(&output).contains("pidfd_getfd"), "{}", shown(&output));
     fs::remove_file(project.root.join("brig.toml")).unwrap();
     succeed(&mut doctor());
+    // What needs a namespace is denied, and it is said why.
+    project.write("brig.toml", "files.redirect = [\"{package}\"]\n");
+    let line = "had no private copy of";
+    let output = succeed(&mut within(Path::new(TOOL), &["brig", "build"]));
+    assert!(stderr(&output).contains(line), "{}", shown(&output));
+    assert!(!outside.exists());
 }

@@ -5,6 +5,7 @@
 //! by the script: so the script cannot signal or inspect the warden, while the warden can do both
 //! to every process of the script.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
@@ -128,7 +129,8 @@ fn access(right: Right, abi: ABI) -> BitFlags<AccessFs> {
         Right::Read => read,
         Right::Execute => read | AccessFs::Execute,
         // Device nodes stay out of reach; ioctls on devices that are granted (ABI 5) do no harm.
-        Right::Write => {
+        // The latter, in the copy.
+        Right::Write | Right::Redirect => {
             (read | AccessFs::from_write(abi)) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
         }
     }
@@ -180,13 +182,13 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
         }
     }
     // One rule for each path: most have several grants.
-    let mut paths: BTreeMap<&Path, BitFlags<AccessFs>> = BTreeMap::new();
+    let mut paths: BTreeMap<Cow<'_, Path>, BitFlags<AccessFs>> = BTreeMap::new();
     for grant in &grants.files {
-        *paths.entry(&grant.path).or_default() |= access(grant.right, abi);
+        *paths.entry(grants.seen_at(&grant.path)).or_default() |= access(grant.right, abi);
     }
     for (name, mut rights) in paths {
-        let failed = |errno: Errno| Error::Path { path: name.to_owned(), source: errno.into() };
-        let Some(path) = granted(name).map_err(failed)? else { continue };
+        let failed = |errno: Errno| Error::Path { path: name.to_path_buf(), source: errno.into() };
+        let Some(path) = granted(&name).map_err(failed)? else { continue };
         let kind = SFlag::from_bits_truncate(fstat(&path).map_err(failed)?.st_mode);
         if kind & SFlag::S_IFMT != SFlag::S_IFDIR {
             rights &= AccessFs::from_file(abi);

@@ -4,10 +4,12 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::{env, fs};
 
+use crate::finding::Finding;
 use crate::policy::resolve::{self, Private};
 use crate::policy::{Grants, Policy, Right};
 use crate::preload::{self, Preload};
 use crate::private_dir::{self, PrivateDir};
+use crate::redirect::{self, Redirects};
 use crate::session::Lent;
 use crate::unit::Unit;
 
@@ -20,6 +22,9 @@ pub enum Error {
     /// The library's.
     #[error(transparent)]
     Preload(#[from] preload::Error),
+    /// Private copies.
+    #[error(transparent)]
+    Redirect(#[from] redirect::Error),
     /// The policy's meaning for the unit.
     #[error(transparent)]
     Resolve(#[from] resolve::Error),
@@ -32,6 +37,7 @@ pub struct Dirs {
     home: PrivateDir,
     /// With the library that is preloaded.
     pub preload: Option<Preload>,
+    redirects: Redirects,
 }
 
 impl Dirs {
@@ -53,18 +59,28 @@ impl Dirs {
             None => Self::with(lent, unit)?,
         };
         let grants = dirs.grants(policy, unit, wrapper)?;
-        if !dirs.are_at_risk(&grants) {
-            return Ok((dirs, grants));
-        }
-        let dirs = Self::with(Lent::default(), unit)?;
-        let grants = dirs.grants(policy, unit, wrapper)?;
+        let (mut dirs, mut grants) = if dirs.are_at_risk(&grants) {
+            let dirs = Self::with(Lent::default(), unit)?;
+            let grants = dirs.grants(policy, unit, wrapper)?;
+            (dirs, grants)
+        } else {
+            (dirs, grants)
+        };
+        dirs.redirects = Redirects::prepare(unit, dirs.private(), &mut grants)?;
         Ok((dirs, grants))
     }
 
-    /// The script's `TMPDIR`.
+    /// The directories that the script can fill.
     #[must_use]
-    pub fn tmp(&self) -> &Path {
-        self.tmp.path()
+    pub fn filled<'a>(&'a self, unit: &'a Unit, grants: &'a Grants) -> Vec<&'a Path> {
+        let copies = grants.redirected.iter().map(|redirected| redirected.copy.as_path());
+        [unit.out_dir.as_path(), self.tmp.path()].into_iter().chain(copies).collect()
+    }
+
+    /// Removes them, and says what the script has left in copies of other directories.
+    #[must_use]
+    pub fn end(self, grants: &Grants) -> Vec<Finding> {
+        self.redirects.findings(grants)
     }
 
     fn with(lent: Lent, unit: &Unit) -> Result<Self, Error> {
@@ -77,12 +93,14 @@ impl Dirs {
             tmp: PrivateDir::new("tmp")?,
             home: home.map_or_else(|| PrivateDir::new("home"), Ok)?,
             preload,
+            redirects: Redirects::default(),
         })
     }
 
     fn below(parent: &Path) -> Result<Self, Error> {
         let [tmp, home] = ["tmp", "home"].map(|name| PrivateDir::at(&parent.join(name)));
-        Ok(Self { tmp: tmp?, home: home?, preload: Preload::at(&parent.join("asked"))? })
+        let preload = Preload::at(&parent.join("asked"))?;
+        Ok(Self { tmp: tmp?, home: home?, preload, redirects: Redirects::default() })
     }
 
     fn grants(
@@ -91,9 +109,12 @@ impl Dirs {
         unit: &Unit,
         wrapper: Option<&OsStr>,
     ) -> Result<Grants, Error> {
+        Ok(resolve::resolve(policy.clone(), unit, self.private(), wrapper)?)
+    }
+
+    fn private(&self) -> Private<'_> {
         let library = self.preload.as_ref().map(Preload::directory);
-        let private = Private { tmp: self.tmp.path(), home: self.home.path(), library };
-        Ok(resolve::resolve(policy.clone(), unit, private, wrapper)?)
+        Private { tmp: self.tmp.path(), home: self.home.path(), library }
     }
 
     /// Whether a script could write to what is lent to others too.

@@ -73,6 +73,7 @@ fn render(page: &mut Page, layers: &Layers, of: &str, policy: &Policy) {
         ("May be read", &policy.read),
         ("May be executed and read", &policy.execute),
         ("May be written and read", &policy.write),
+        ("May be written in a private copy", &policy.redirect),
         ("Does not exist, but for what is given there", &policy.hide),
     ] {
         section(page, heading, rules.iter().map(|rule| (rule.text.clone(), &rule.place)));

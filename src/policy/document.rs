@@ -69,6 +69,8 @@ pub struct Rules {
     pub execute: Vec<Rule>,
     /// Paths that may be written and read.
     pub write: Vec<Rule>,
+    /// Directories of which the script gets a private copy to write to.
+    pub redirect: Vec<Rule>,
     /// Paths that do not exist for a script, as far as nothing there is granted.
     pub hide: Vec<Rule>,
     /// Addresses with ports that may be connected to.

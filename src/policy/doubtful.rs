@@ -59,9 +59,21 @@ impl<'d> Doubts<'d> {
                 }
             }
         }
+        for rule in &rules.redirect {
+            self.path(rule);
+            let mut written = all().flat_map(|rules| &rules.write);
+            if let Some(over) = written.find(|over| is_below(&rule.text, &over.text)) {
+                let message = format!(
+                    "`{}` in line {} lets scripts write there: nothing is redirected",
+                    over.text, over.place.line
+                );
+                self.add(rule, message, None);
+            }
+        }
         for rule in &rules.hide {
-            let given =
-                all().flat_map(|rules| [&rules.list, &rules.read, &rules.execute, &rules.write]);
+            let given = all().flat_map(|rules| {
+                [&rules.list, &rules.read, &rules.execute, &rules.write, &rules.redirect]
+            });
             let given = given.flatten().find(|given| is_below(&rule.text, &given.text));
             if let Some(Rule { text, place, .. }) = given {
                 let message =

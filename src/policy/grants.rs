@@ -1,5 +1,6 @@
 //! The grants of one unit: what it may do, resolved, each with the rule that it came from.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,22 @@ pub enum Right {
     Execute,
     /// [`Right::Read`], and write, create, remove, rename.
     Write,
+    /// [`Right::Write`], in a private copy.
+    Redirect,
+}
+
+/// A directory in whose place a script sees a private copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirected {
+    /// The directory: absolute, without symbolic links.
+    pub path: PathBuf,
+    /// The copy.
+    pub copy: PathBuf,
+    /// The rule.
+    pub place: Place,
+    /// What lies in the directory and is seen as it is, the upper first, and whether the script may write to
+    /// it.
+    pub kept: Vec<(PathBuf, bool)>,
 }
 
 /// One resolved permission.
@@ -54,6 +71,8 @@ pub struct Grants {
     pub policy: Policy,
     /// Paths.
     pub files: Vec<Grant>,
+    /// Directories in whose place the script sees private copies.
+    pub redirected: Vec<Redirected>,
     /// What does not exist for the script.
     pub hidden: Hidden,
     /// What may be connected to over IP.
@@ -76,6 +95,20 @@ impl Grants {
     #[must_use]
     pub fn covers(&self, right: Right, path: &Path) -> bool {
         self.files.iter().any(|grant| grant.right.includes(right) && is_below(path, &grant.path))
+    }
+
+    /// Where that lies which the script sees at a path.
+    #[must_use]
+    pub fn seen_at<'p>(&self, path: &'p Path) -> Cow<'p, Path> {
+        for Redirected { path: directory, copy, kept, .. } in &self.redirected {
+            if kept.iter().any(|(kept, _)| is_below(path, kept)) {
+                break;
+            }
+            if let Ok(inner) = path.strip_prefix(directory) {
+                return Cow::Owned(copy.join(inner));
+            }
+        }
+        Cow::Borrowed(path)
     }
 
     /// Whether a rule gives a socket, over IP or of the Unix family.
@@ -140,6 +173,7 @@ impl Grants {
             Right::Read => "files.read",
             Right::Execute => "files.execute",
             Right::Write => "files.write",
+            Right::Redirect => "files.redirect",
         }
     }
 }
@@ -156,7 +190,9 @@ impl Right {
     #[must_use]
     pub fn includes(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Execute | Self::Write, Self::Read) | (_, Self::List) => true,
+            (Self::Execute | Self::Write | Self::Redirect, Self::Read)
+            | (Self::Redirect, Self::Write)
+            | (_, Self::List) => true,
             (a, b) => a == b,
         }
     }

@@ -34,6 +34,8 @@ pub struct Policy {
     pub execute: Vec<Rule>,
     /// Paths that may be written and read.
     pub write: Vec<Rule>,
+    /// Directories of which the script gets a private copy to write to.
+    pub redirect: Vec<Rule>,
     /// Paths that do not exist for a script, as far as nothing there is granted.
     pub hide: Vec<Rule>,
     /// Addresses with ports that may be connected to.
@@ -173,6 +175,7 @@ impl Policy {
         none("files.read", &mut rules.read);
         none("files.execute", &mut rules.execute);
         none("files.write", &mut rules.write);
+        none("files.redirect", &mut rules.redirect);
         none("network.connect", &mut rules.connect);
         none("network.unix", &mut rules.unix);
         none("environment.pass", &mut rules.pass);
@@ -211,6 +214,7 @@ impl Policy {
         self.read.append(&mut rules.read);
         self.execute.append(&mut rules.execute);
         self.write.append(&mut rules.write);
+        self.redirect.append(&mut rules.redirect);
         self.hide.append(&mut rules.hide);
         self.connect.append(&mut rules.connect);
         self.unix.append(&mut rules.unix);

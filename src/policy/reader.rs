@@ -26,7 +26,7 @@ pub(super) const PACKAGE_KEYS: &[&str] = &["name", "version", "on-denial"];
 /// The tables of rules.
 pub(super) const SECTIONS: &[&str] =
     &["files", "network", "environment", "instructions", "limits", "rustc"];
-pub(super) const FILE_KEYS: &[&str] = &["list", "read", "execute", "write", "hide"];
+pub(super) const FILE_KEYS: &[&str] = &["list", "read", "execute", "write", "redirect", "hide"];
 pub(super) const NETWORK_KEYS: &[&str] = &["connect", "unix"];
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["pass", "withhold", "set", "unnamed"];
 pub(super) const INSTRUCTION_KEYS: &[&str] = &["allow"];
@@ -285,13 +285,19 @@ impl<'t> Reader<'t> {
                 "read" => rules.read = self.rules(value, path),
                 "execute" => rules.execute = self.rules(value, path),
                 "write" => rules.write = self.rules(value, path),
+                "redirect" => rules.redirect = self.rules(value, path),
                 _ => rules.hide = self.rules(value, hidden),
             }
         }
-        let Rules { list, read, execute, write, hide, .. } = rules;
+        let Rules { list, read, execute, write, redirect, hide, .. } = rules;
         for hide in hide {
-            let given =
-                [(&*list, "listed"), (read, "read"), (execute, "executed"), (write, "written")];
+            let given = [
+                (&*list, "listed"),
+                (read, "read"),
+                (execute, "executed"),
+                (write, "written"),
+                (redirect, "redirected"),
+            ];
             let given = given.into_iter().find(|(rules, _)| has(rules, &hide.text));
             if let Some((_, done)) = given {
                 let message = format!("`{}` is both {done} and hidden", hide.text);

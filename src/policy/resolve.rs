@@ -102,6 +102,34 @@ pub fn resolve(
     Ok(grants)
 }
 
+/// The directories of which `policy` wants a private copy for `unit`, without symbolic links; the rules, and
+/// whether a rule lets the script execute all that lies in the directory. One that lies in another is part
+/// of that one's copy.
+pub(crate) fn redirected(
+    policy: &Policy,
+    unit: &Unit,
+    private: Private<'_>,
+) -> Vec<(PathBuf, Place, bool)> {
+    let given = policy.execute.iter().flat_map(|rule| expand(rule, unit, private));
+    let given: Vec<PathBuf> = given.filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let is_given = |path: &Path| given.iter().any(|given| path.starts_with(given));
+    let rules = policy.redirect.iter();
+    let paths = rules.flat_map(|rule| {
+        expand(rule, unit, private).into_iter().map(|path| (path, rule.place.clone()))
+    });
+    let mut found: Vec<(PathBuf, Place, bool)> = paths
+        .filter_map(|(path, place)| Some((fs::canonicalize(path).ok()?, place)))
+        .filter(|(path, _)| path.is_dir())
+        .map(|(path, place)| {
+            let executes = is_given(&path);
+            (path, place, executes)
+        })
+        .collect();
+    found.sort();
+    found.dedup_by(|inner, outer| inner.0.starts_with(&outer.0));
+    found
+}
+
 /// The paths that a rule names, none if its placeholder stands for nothing here. Parts with a `*` are
 /// looked for among what there is.
 pub(super) fn expand(rule: &Rule, unit: &Unit, private: Private<'_>) -> Vec<PathBuf> {

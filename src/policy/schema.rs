@@ -125,6 +125,10 @@ fn property(key: &str) -> Value {
         "write" => {
             list("path", "May be opened for writing and reading, created, removed and renamed")
         }
+        "redirect" => list(
+            "path",
+            "Directories of which the script gets a private copy to write to, which goes when it ends",
+        ),
         "hide" => list("hidden", "Does not exist for the script, unless another rule gives it"),
         "network" => object("What a script may reach beside files", NETWORK_KEYS),
         "connect" => list("endpoint", "May be connected and sent to"),
