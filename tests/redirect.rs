@@ -143,7 +143,7 @@ fn a_user_without_rights_gets_a_copy_too() {
 }
 
 /// Tries to get from its copy to what it may not have.
-const ATTACKS: &str = r##"
+const ATTACKS: &str = r#"
 use std::{env, fs, io::Write, os::unix::fs::symlink};
 fn main() {
     let outside = fs::read_to_string("outside").unwrap();
@@ -178,7 +178,7 @@ fn main() {
     }
     fs::write("by-name", "x").unwrap();
 }
-"##;
+"#;
 
 #[test]
 fn a_copy_gives_nothing_else() {
