@@ -13,6 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -207,28 +208,37 @@ pub fn trailer_of(path: &Path) -> Option<Trailer> {
 /// # Errors
 /// If either file cannot be read.
 pub fn is_genuine(path: &Path) -> Result<bool, Error> {
-    let (own, own_image) = own_file()?;
-    let own_error = |source| Error::OwnFile { path: OWN_FILE.into(), source };
-    let other_error = |source| Error::OwnFile { path: path.to_owned(), source };
-    let other = File::open(path).map_err(other_error)?;
-    let Ok(other_image) = read_image(&other, path).map_err(other_error)? else {
-        return Ok(false);
-    };
-    if other_image.trailer.is_none() || other_image.program != own_image.program {
+    let own = own_program()?;
+    let failed = |source| Error::OwnFile { path: path.to_owned(), source };
+    let other = File::open(path).map_err(failed)?;
+    let Ok(image) = read_image(&other, path).map_err(failed)? else { return Ok(false) };
+    if image.trailer.is_none() || image.program != own.len() as u64 {
         return Ok(false);
     }
-    let (mut a, mut b) = (vec![0; 256 * 1024], vec![0; 256 * 1024]);
+    let mut buffer = vec![0; 256 * 1024];
     let mut at = 0;
-    while at < own_image.program {
-        let length = usize::try_from(own_image.program - at).map_or(a.len(), |l| l.min(a.len()));
-        own.read_exact_at(&mut a[..length], at).map_err(own_error)?;
-        other.read_exact_at(&mut b[..length], at).map_err(other_error)?;
-        if a[..length] != b[..length] {
+    for piece in own.chunks(buffer.len()) {
+        let read = &mut buffer[..piece.len()];
+        other.read_exact_at(read, at).map_err(failed)?;
+        if read != piece {
             return Ok(false);
         }
-        at += length as u64;
+        at += piece.len() as u64;
     }
     Ok(true)
+}
+
+/// The running program without a trailer, which is read once: a build has many launchers to compare with it.
+fn own_program() -> Result<&'static [u8], Error> {
+    static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program);
+    }
+    let (file, image) = own_file()?;
+    let mut program = Vec::new();
+    let read = file.take(image.program).read_to_end(&mut program);
+    read.map_err(|source| Error::OwnFile { path: OWN_FILE.into(), source })?;
+    Ok(PROGRAM.get_or_init(|| program))
 }
 
 /// Where the script of the launcher at `launcher` is.
