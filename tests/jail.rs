@@ -914,6 +914,56 @@ fn a_jobserver_that_a_script_has_filled_has_room_afterwards() {
     }
 }
 
+/// Has make run many jobs at a time, by the jobserver's tokens; or takes two and is killed.
+const TAKES_TOKENS: &str = r#"
+use std::{env, fs, io::Read, os::fd::FromRawFd, process::Command};
+fn main() {
+    let flags = env::var("CARGO_MAKEFLAGS").unwrap();
+    if env::var_os("T_KILLED").is_some() {
+        let auth = flags.rsplit('=').next().unwrap();
+        let read = auth.split_once(',').unwrap().0.parse().unwrap();
+        let mut read = unsafe { fs::File::from_raw_fd(read) };
+        read.read_exact(&mut [0; 2]).unwrap();
+        std::process::abort();
+    }
+    let out = env::var("OUT_DIR").unwrap();
+    let names: Vec<String> = (0..40).map(|number| format!("t{number}")).collect();
+    let names = names.join(" ");
+    fs::write(format!("{out}/Makefile"), format!("all: {names}\n{names}:\n\t+@$(MAKE) -f inner $@\n")).unwrap();
+    fs::write(format!("{out}/inner"), "t%: a% b%\n\t@touch $@\na% b%:\n\t@touch $@\n").unwrap();
+    let make = Command::new("make").args(["-C", &out]).env("MAKEFLAGS", &flags).output().unwrap();
+    let said = String::from_utf8_lossy(&make.stderr);
+    assert!(make.status.success() && !said.contains("jobserver"), "{said}");
+    assert!(fs::metadata(format!("{out}/t39")).is_ok());
+}
+"#;
+
+/// All that were taken are there again. What a script holds that is killed nobody else gets, with and
+/// without the jail.
+#[test]
+fn the_jobservers_tokens_are_counted() {
+    const TOKENS: usize = 5;
+    for user in users() {
+        let by_hand = ByHand::new(TAKES_TOKENS, user);
+        for (jailed, killed) in [(false, false), (true, false), (false, true), (true, true)] {
+            let (read, write) = nix::unistd::pipe().unwrap();
+            nix::unistd::write(&write, &[b'+'; TOKENS]).unwrap();
+            let [reading, writing] = [&read, &write].map(AsRawFd::as_raw_fd);
+            let mut command = if jailed { by_hand.jailed() } else { by_hand.bare() };
+            command.env("CARGO_MAKEFLAGS", format!("-j --jobserver-auth={reading},{writing}"));
+            if killed {
+                command.env("T_KILLED", "");
+            }
+            let output = output_in_time(&mut command);
+            assert_eq!(output.status.success(), !killed, "{jailed}: {}", shown(&output));
+            fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+            let left = nix::unistd::read(&read, &mut [0; 100]).unwrap();
+            let held = if killed { 2 } else { 0 };
+            assert_eq!(left, TOKENS - held, "{user:?}, {jailed}, {killed}");
+        }
+    }
+}
+
 /// Who starts a build passes on variables, and not always what their numbers mean. The supervisor has pipes
 /// of its own, whatever their numbers are.
 #[test]
