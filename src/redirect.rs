@@ -48,8 +48,6 @@ pub enum Error {
 pub struct Redirects {
     /// Where they are, if there are any.
     dir: Option<PrivateDir>,
-    /// What is not copied.
-    left_out: Vec<PathBuf>,
     /// Why there are none.
     findings: Vec<Finding>,
 }
@@ -75,6 +73,7 @@ impl Redirects {
         let mut left_out = vec![unit.build_dir().root().to_owned(), dir.path().to_owned()];
         left_out.extend([private.tmp, private.home].map(Path::to_owned));
         left_out.extend(private.library.map(Path::to_owned));
+
         for (number, (path, place, executes)) in wanted.into_iter().enumerate() {
             let copy = dir.path().join(number.to_string());
             let failed = |(path, source)| Error::Copy { path, place: place.clone(), source };
@@ -90,9 +89,11 @@ impl Redirects {
             if executes {
                 grants.files.push(given(Right::Execute));
             }
-            grants.redirected.push(Redirected { path, copy, place, kept });
+            let left_out = left_out.iter().filter(|left_out| left_out.starts_with(&path));
+            let left_out = left_out.cloned().collect();
+            grants.redirected.push(Redirected { path, copy, place, left_out, kept });
         }
-        Ok(Self { dir: Some(dir), left_out, findings: Vec::new() })
+        Ok(Self { dir: Some(dir), findings: Vec::new() })
     }
 
     /// What a script has written to its copies, once it has ended, or why it had none.
@@ -100,7 +101,8 @@ impl Redirects {
     pub fn findings(mut self, grants: &Grants) -> Vec<Finding> {
         for redirected in &grants.redirected {
             let mut changed = Vec::new();
-            compare(&redirected.path, &redirected.copy, &self.left_out, &mut changed);
+            let Redirected { path, copy, left_out, .. } = redirected;
+            compare(path, copy, left_out, &mut changed);
             changed.sort();
             if !changed.is_empty() {
                 self.findings.push(written(redirected, &changed));

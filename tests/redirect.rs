@@ -243,6 +243,27 @@ fn a_copy_gives_nothing_else() {
     assert_eq!(fs::read_to_string(&files[0]).unwrap(), "s");
 }
 
+/// The compiler would follow it, where there is no copy.
+#[test]
+fn a_link_to_what_the_copy_does_not_have_is_planted() {
+    let script = r#"
+        fn main() {
+            let out = std::env::var("OUT_DIR").unwrap();
+            let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+            for (name, to) in [("fine", "src/lib.rs"), ("link", "target/debug/.fingerprint")] {
+                std::os::unix::fs::symlink(format!("{package}/{to}"), format!("{out}/{name}")).unwrap();
+            }
+        }"#;
+    let project = Project::with_script("planting", script);
+    succeed(&mut project.cargo(&["build"]));
+    project.write("brig.toml", "files.redirect = [\"{package}\"]\n");
+    let output = support::fail(&mut project.brig(&["build"]));
+    let record = &project.records()[0];
+    let findings = record["findings"].as_array().unwrap();
+    let codes: Vec<&str> = findings.iter().filter_map(|found| found["code"].as_str()).collect();
+    assert_eq!(codes, ["planted-link"], "{}", shown(&output));
+}
+
 #[test]
 fn what_cannot_be_copied_is_an_error() {
     let project = project();

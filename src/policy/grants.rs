@@ -38,6 +38,8 @@ pub struct Redirected {
     pub copy: PathBuf,
     /// The rule.
     pub place: Place,
+    /// What of the directory the copy does not have: grants of the whole directory do not count there.
+    pub left_out: Vec<PathBuf>,
     /// What lies in the directory and is seen as it is, the upper first, and whether the script may write to
     /// it.
     pub kept: Vec<(PathBuf, bool)>,
@@ -94,7 +96,19 @@ impl Grants {
     /// Whether a grant covers this use of a path that is absolute and free of symbolic links.
     #[must_use]
     pub fn covers(&self, right: Right, path: &Path) -> bool {
-        self.files.iter().any(|grant| grant.right.includes(right) && is_below(path, &grant.path))
+        self.files.iter().any(|grant| {
+            grant.right.includes(right)
+                && is_below(path, &grant.path)
+                && !self.is_left_out(grant, path)
+        })
+    }
+
+    /// Whether a grant is of a directory that is redirected, and the copy does not have this of it.
+    fn is_left_out(&self, grant: &Grant, path: &Path) -> bool {
+        self.redirected.iter().any(|redirected| {
+            redirected.path == grant.path
+                && redirected.left_out.iter().any(|left_out| is_below(path, left_out))
+        })
     }
 
     /// Where that lies which the script sees at a path.
