@@ -6,6 +6,7 @@
 //! not run here; that is the launcher's work.
 
 pub mod arguments;
+pub mod compiler;
 pub mod inner;
 pub mod invocation;
 pub mod linker;
@@ -78,6 +79,17 @@ pub enum Error {
     /// A call that compiles nothing and asks for nothing that is answered.
     #[error("the compiler is not asked for that where it is in the jail")]
     Question,
+    /// A compiler of the workspace's, by a locked policy.
+    #[error(
+        "`{}` is no compiler of the toolchain that Cargo is of, of rustup's or of the system's, and under a \
+         locked policy it is not asked or run outside of the jail (where it is yours and not the workspace's, \
+         say so by the variable RUSTC)",
+        .compiler.display()
+    )]
+    ForeignCompiler {
+        /// The compiler.
+        compiler: PathBuf,
+    },
     /// A policy that the shim does not know.
     #[error("the policy has changed meanwhile, or Cargo has ended: the crate was not compiled")]
     OtherPolicy,
@@ -124,7 +136,12 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
     guard_environment(&mut command, compiler, &parent);
     let failed = |source| Error::Run { program: PathBuf::from(&words[0]), source };
 
-    let jail = Jail::of(&arguments[1..], &settings)?;
+    let layers = Layers::read(&settings.places)?;
+    let jail = Jail::of(&arguments[1..], &layers)?;
+    let workspace = settings.places.directory.as_deref();
+    if jail.is_none() && layers.locked && !compiler::is_users(compiler, &parent, workspace) {
+        return Err(Error::ForeignCompiler { compiler: compiler.into() });
+    }
     let compile = |command: &mut Command| match &jail {
         Some(Jail { paths, package, policy }) => {
             let wrapper = settings.wrapper.as_deref().filter(|wrapper| inner::is_for(wrapper));
@@ -190,14 +207,13 @@ struct Jail {
 
 impl Jail {
     /// None for what compiles nothing, and where no policy wants it.
-    fn of(arguments: &[OsString], settings: &Settings) -> Result<Option<Self>, Error> {
+    fn of(arguments: &[OsString], layers: &Layers) -> Result<Option<Self>, Error> {
         let Some(paths) = Paths::parse(arguments)? else { return Ok(None) };
-        let layers = Layers::read(&settings.places)?;
         if !layers.speak_of_rustc() {
             return Ok(None);
         }
         let package = Package::of_compilation()?;
-        let policy = Policy::of(&layers, &package.name, &package.version);
+        let policy = Policy::of(layers, &package.name, &package.version);
         Ok(compile::is_wanted(&policy).then_some(Self { paths, package, policy }))
     }
 }

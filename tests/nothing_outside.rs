@@ -360,6 +360,33 @@ fn flags_of_the_workspace_do_not_move_a_script_out_of_sight() {
     assert_says(&output, "error: brig: `-C extra-filename` among rustc's flags has a build script");
 }
 
+/// It is asked for its version outside of the jail, and what else it would do.
+#[test]
+fn under_a_locked_policy_the_workspace_names_no_compiler() {
+    let project = escaping();
+    let root = project.root.display();
+    executable(&project.root.join("rustc"), "echo >\"${0%/*}/ran/compiler\"\nexec rustc \"$@\"\n");
+    for settings in [
+        format!("rustc = \"{root}/rustc\""),
+        "rustc = \"./rustc\"".to_owned(),
+        format!("rustc-workspace-wrapper = \"{root}/rustc\""),
+    ] {
+        project.write(".cargo/config.toml", &format!("[build]\n{settings}\n"));
+        let plain = ran_without_the_jail(&project, &mut project.cargo(&["check"]));
+        assert!(plain.contains("compiler"), "{settings}: {plain:?}");
+        let output = fail(&mut project.brig(&["--policy", "farm", "check"]));
+        assert_nothing_ran(&project, &output);
+        assert_says(&output, "is no compiler of the toolchain that Cargo is of");
+    }
+    fs::remove_dir_all(project.root.join(".cargo")).unwrap();
+    let denied = fail(&mut project.brig(&["--policy", "farm", "check"]));
+    assert_says(&denied, "tried to create");
+    // What the user says counts.
+    let mut own = project.brig(&["--policy", "farm", "check"]);
+    let output = own.env("RUSTC", project.root.join("rustc")).output().unwrap();
+    assert!(!stderr(&output).contains("is no compiler"), "{}", shown(&output));
+}
+
 #[test]
 fn settings_of_the_workspace_do_not_turn_the_jail_off() {
     let project = escaping();

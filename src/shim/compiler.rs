@@ -1,0 +1,64 @@
+//! Whose compiler it is that Cargo calls.
+//!
+//! A workspace's `.cargo/config.toml` can name any program (`build.rustc`, `build.rustc-workspace-wrapper`),
+//! and Cargo asks it for its version and what it would do, which is outside of the jail, as the compiler is
+//! that is not jailed. The user is to be trusted with that; where the policy is locked, the workspace is not.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::settings::ParentEnvironment;
+
+/// Where systems keep programs.
+const SYSTEM: &[&str] = &["/bin", "/usr", "/opt", "/nix/store", "/gnu/store"];
+
+/// Whether a compiler is the user's: the environment names it, or it is called like one of a toolchain's and
+/// lies where the system, rustup or Cargo itself does, and not in `workspace`.
+#[must_use]
+pub fn is_users(compiler: &OsStr, parent: &ParentEnvironment, workspace: Option<&Path>) -> bool {
+    if parent.get("RUSTC") == Some(compiler) {
+        return true;
+    }
+    let name = Path::new(compiler).file_name().unwrap_or_default().as_bytes();
+    if name != b"rustc" && name != b"clippy-driver" && !name.starts_with(b"rustc-") {
+        return false;
+    }
+    let Some(real) = located(compiler, parent) else { return false };
+    let real_path = |path: PathBuf| fs::canonicalize(path).ok();
+    if workspace
+        .and_then(|workspace| real_path(workspace.into()))
+        .is_some_and(|w| real.starts_with(w))
+    {
+        return false;
+    }
+    let home = parent.get("HOME").map(Path::new);
+    let below = |variable, usual, inner: &str| {
+        let own = parent.get(variable).map(PathBuf::from);
+        let directory = own.or_else(|| home.map(|home| home.join(usual)));
+        directory.map(|directory| directory.join(inner))
+    };
+    let beside_cargo = fs::read_link(format!("/proc/{}/exe", parent.pid())).ok();
+    let places = [
+        below("RUSTUP_HOME", ".rustup", "toolchains"),
+        below("CARGO_HOME", ".cargo", "bin"),
+        beside_cargo.and_then(|cargo| cargo.parent().map(Path::to_owned)),
+    ];
+    let places = places.into_iter().flatten().chain(SYSTEM.iter().map(PathBuf::from));
+    places.filter_map(real_path).any(|place| real.starts_with(place))
+}
+
+/// Where a program lies, found in `PATH` if it is only named; a link at its end is not followed, because
+/// rustup's leads to rustup.
+fn located(program: &OsStr, parent: &ParentEnvironment) -> Option<PathBuf> {
+    let program = Path::new(program);
+    let path = if program.components().count() > 1 {
+        program.to_owned()
+    } else {
+        let directories = parent.get("PATH").unwrap_or_default();
+        env::split_paths(directories).map(|dir| dir.join(program)).find(|path| path.is_file())?
+    };
+    Some(fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?))
+}
