@@ -47,6 +47,11 @@ fn of_access(
     // A remark on it is for those who paste it.
     let rule = rule.as_deref().and_then(|rule| rule.split("  #").next());
     let mut sentence = denial.denial(&grants.policy.name, rule);
+    // Whose sources they are does not want that, and the script may do without.
+    let is_own = denial.kind.changes() && rule.is_some_and(|rule| rule.contains("\"{package}"));
+    if is_own && outputs.is_none() {
+        sentence += ", and `files.redirect = [\"{package}\"]` lets it write to a copy";
+    }
     if let Some(giving) = giving.filter(|giving| giving.forgives())
         && grants.policy.fails_by_denial()
     {

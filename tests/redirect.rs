@@ -67,6 +67,12 @@ fn tree(directory: &Path) -> BTreeMap<String, (u64, u32, Vec<u8>)> {
 fn the_script_goes_on_and_the_sources_are_as_they_were() {
     let project = project();
     let before = tree(&project.root);
+    // Without the rule it fails, and is told of it.
+    fs::rename(project.root.join("brig.toml"), project.root.join("rules")).unwrap();
+    let denied = support::fail(&mut project.brig(&["build"]));
+    let rule = "and `files.redirect = [\"{package}\"]` lets it write to a copy";
+    assert!(stderr(&denied).contains(rule), "{}", shown(&denied));
+    fs::rename(project.root.join("rules"), project.root.join("brig.toml")).unwrap();
     let output = succeed(&mut project.brig(&["build"]));
     assert_eq!(tree(&project.root), before);
     let package = project.root.display();
