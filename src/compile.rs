@@ -145,7 +145,7 @@ impl Compile<'_> {
         };
         let compiler = found(self.compiler)?;
         let unit = self.unit(&compiler)?;
-        let tmp = PrivateDir::new("tmp")?;
+        let tmp = PrivateDir::new_in(unit.temporary(), "tmp")?;
         let mut words = words.to_vec();
         let result = self.result.and_then(|at| words.get_mut(at)).map(|word| {
             let made = tmp.path().join("result");

@@ -134,7 +134,8 @@ impl Drop for PrivateDir {
 }
 
 fn open_directories(directory: &Path) {
-    let opened = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
+    // Should it not go, it is still one that is locked, and the next session's to remove.
+    let opened = fs::set_permissions(directory, fs::Permissions::from_mode(0o700 | LOCKED));
     let Ok(entries) = opened.and_then(|()| fs::read_dir(directory)) else {
         return;
     };

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -69,7 +70,7 @@ impl Redirects {
             let findings = wanted.iter().map(|(path, place, _)| unavailable(path, place, &error));
             return Ok(Self { findings: findings.collect(), ..Self::default() });
         }
-        let dir = PrivateDir::new("redirect")?;
+        let dir = PrivateDir::new_in(unit.temporary(), "redirect")?;
         let mut left_out = vec![unit.build_dir().root().to_owned(), dir.path().to_owned()];
         left_out.extend([private.tmp, private.home].map(Path::to_owned));
         left_out.extend(private.library.map(Path::to_owned));
@@ -159,24 +160,42 @@ impl Copying<'_> {
         let failed = |error| (from.to_owned(), error);
         let metadata = fs::symlink_metadata(from).map_err(failed)?;
         fs::create_dir(to).map_err(failed)?;
-        for entry in fs::read_dir(from).map_err(failed)? {
+        // By this descriptor: whatever has the name by then, nothing is written elsewhere.
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let copy = OpenOptions::new().read(true).custom_flags(flags).open(to).map_err(failed)?;
+        let to = PathBuf::from(format!("/proc/self/fd/{}", copy.as_raw_fd()));
+        let entries = match fs::read_dir(from) {
+            Ok(entries) => entries,
+            // The script could not look into it either.
+            Err(error) if is_out_of_reach(&error) => {
+                return keep_metadata(&copy, &metadata).map_err(failed);
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
             let entry = entry.map_err(failed)?;
             let (inner, place) = (entry.path(), to.join(entry.file_name()));
-            let failed = |error| (inner.clone(), error);
-            let kind = entry.file_type().map_err(failed)?;
             if self.left_out.contains(&inner) {
                 continue;
             }
+            let kind = entry.file_type().map_err(|error| (inner.clone(), error))?;
             if kind.is_dir() {
                 self.directory(&inner, &place)?;
-            } else if kind.is_symlink() {
-                fs::read_link(&inner).and_then(|to| symlink(to, &place)).map_err(failed)?;
+                continue;
+            }
+            let copied = if kind.is_symlink() {
+                fs::read_link(&inner).and_then(|to| symlink(to, &place))
             } else if kind.is_file() {
-                self.file(&inner, &place).map_err(failed)?;
+                self.file(&inner, &place)
+            } else {
+                Ok(())
+            };
+            match copied {
+                Err(error) if !is_out_of_reach(&error) => return Err((inner, error)),
+                _ => {}
             }
         }
-        let copied = File::open(to).and_then(|copied| keep_metadata(&copied, &metadata));
-        copied.map_err(failed)
+        keep_metadata(&copy, &metadata).map_err(failed)
     }
 
     fn file(&mut self, from: &Path, to: &Path) -> io::Result<()> {
@@ -195,6 +214,11 @@ impl Copying<'_> {
     }
 }
 
+/// Whether something is gone, or this user may not read it.
+fn is_out_of_reach(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+}
+
 /// Mode and time of modification are the original's: by them it is told what the script has changed.
 fn keep_metadata(copy: &File, of: &Metadata) -> io::Result<()> {
     copy.set_permissions(fs::Permissions::from_mode(of.mode() & 0o777))?;
@@ -203,6 +227,10 @@ fn keep_metadata(copy: &File, of: &Metadata) -> io::Result<()> {
 
 /// The names below `path` of what is not in the copy as it is there.
 fn compare(path: &Path, copy: &Path, left_out: &[PathBuf], changed: &mut Vec<PathBuf>) {
+    // The script may have taken the rights to look away.
+    if fs::read_dir(copy).is_err() {
+        fs::set_permissions(copy, fs::Permissions::from_mode(0o700)).ok();
+    }
     let names = |directory: &Path| {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name()).collect::<Vec<_>>()

@@ -25,6 +25,7 @@ use crate::launcher::{self, Trailer};
 use crate::policy::{Layers, Policy, layers};
 use crate::settings::{self, ParentEnvironment, Settings};
 use crate::unit::{self, Package};
+use arguments::Arguments;
 use invocation::{Compilation, Invocation, Paths};
 
 /// The line that the shim adds to what `rustc -vV` prints.
@@ -90,6 +91,22 @@ pub enum Error {
         /// The compiler.
         compiler: PathBuf,
     },
+    /// A wrapper of the workspace's, by a locked policy.
+    #[error(
+        "the compiler wrapper `{}` does not lie where programs of the system, of rustup or of Cargo do, and under a \
+         locked policy it is not run",
+        .wrapper.display()
+    )]
+    ForeignWrapper {
+        /// The wrapper.
+        wrapper: PathBuf,
+    },
+    /// Flags of the workspace's, by a locked policy.
+    #[error(
+        "the flags have rustc load code when it is asked a question, outside of the jail, and under a locked policy \
+         only the variable RUSTFLAGS may (`-Z`, `--sysroot`, `-C llvm-args`)"
+    )]
+    Loads,
     /// A policy that the shim does not know.
     #[error("the policy has changed meanwhile, or Cargo has ended: the crate was not compiled")]
     OtherPolicy,
@@ -138,9 +155,8 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
 
     let layers = Layers::read(&settings.places)?;
     let jail = Jail::of(&arguments[1..], &layers)?;
-    let workspace = settings.places.directory.as_deref();
-    if jail.is_none() && layers.locked && !compiler::is_users(compiler, &parent, workspace) {
-        return Err(Error::ForeignCompiler { compiler: compiler.into() });
+    if layers.locked {
+        distrust(&mut command, arguments, jail.is_some(), &settings, &parent)?;
     }
     let compile = |command: &mut Command| match &jail {
         Some(Jail { paths, package, policy }) => {
@@ -196,6 +212,39 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
             done
         }
     }
+}
+
+/// Under a locked policy: refuses what runs outside of the jail and can be the workspace's, and has a question
+/// answered by what Cargo itself was given.
+fn distrust(
+    command: &mut Command,
+    arguments: &[OsString],
+    is_jailed: bool,
+    settings: &Settings,
+    parent: &ParentEnvironment,
+) -> Result<(), Error> {
+    let workspace = settings.places.directory.as_deref();
+    if let Some(wrapper) = &settings.wrapper
+        && !compiler::lies_where_users_do(wrapper, parent, workspace)
+    {
+        return Err(Error::ForeignWrapper { wrapper: wrapper.into() });
+    }
+    let Some((compiler, arguments)) = arguments.split_first().filter(|_| !is_jailed) else {
+        return Ok(());
+    };
+    if !compiler::is_users(compiler, parent, workspace) {
+        return Err(Error::ForeignCompiler { compiler: compiler.into() });
+    }
+    if Paths::parse(arguments)?.is_none() {
+        let words = Arguments::parse(arguments).map_err(invocation::Error::from)?;
+        if compiler::is_told_to_load(&words, parent) {
+            return Err(Error::Loads);
+        }
+        let given = parent.variables();
+        let given = given.into_iter().filter(|(name, _)| !settings::is_own_variable(name));
+        command.env_clear().envs(given);
+    }
+    Ok(())
 }
 
 /// What a compilation needs to run in the jail.

@@ -269,6 +269,14 @@ impl Unit {
         variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|v| !v.is_empty())
     }
 
+    /// The directory for temporary files, as the user has it: Cargo's `[env]` can name one that a script writes
+    /// to.
+    #[must_use]
+    pub fn temporary(&self) -> &Path {
+        let users = self.users("TMPDIR").map(Path::new).filter(|path| path.is_absolute());
+        users.unwrap_or(Path::new("/tmp"))
+    }
+
     /// The directory that holds `OUT_DIR` and Cargo's own files about this run, and the record.
     #[must_use]
     pub fn run_dir(&self) -> &Path {

@@ -357,7 +357,7 @@ fn flags_of_the_workspace_do_not_move_a_script_out_of_sight() {
     project.write(".cargo/config.toml", flags);
     let output = fail(&mut project.brig(&["check"]));
     assert_nothing_ran(&project, &output);
-    assert_says(&output, "error: brig: `-C extra-filename` among rustc's flags has a build script");
+    assert_says(&output, "error: brig: `-C extra-filename` among rustc's flags has a crate");
 }
 
 /// It is asked for its version outside of the jail, and what else it would do.
@@ -365,18 +365,28 @@ fn flags_of_the_workspace_do_not_move_a_script_out_of_sight() {
 fn under_a_locked_policy_the_workspace_names_no_compiler() {
     let project = escaping();
     let root = project.root.display();
-    executable(&project.root.join("rustc"), "echo >\"${0%/*}/ran/compiler\"\nexec rustc \"$@\"\n");
+    let sysroot = succeed(clean_command("rustc").args(["--print", "sysroot"]));
+    let real = format!("{}/bin/rustc", support::stdout(&sysroot).trim());
+    let text = format!("echo >'{root}/ran/compiler'\n");
+    executable(&project.root.join("rustc"), &format!("{text}exec {real} \"$@\"\n"));
+    executable(&project.root.join("sccache"), &format!("{text}exec \"$@\"\n"));
     for settings in [
         format!("rustc = \"{root}/rustc\""),
         "rustc = \"./rustc\"".to_owned(),
         format!("rustc-workspace-wrapper = \"{root}/rustc\""),
+        "rustc-wrapper = \"./sccache\"".to_owned(),
+        format!(
+            "rustc = \"rustc\"\n[env]\nPATH = {{ value = \"{root}:/usr/bin:/bin\", force = true }}"
+        ),
     ] {
         project.write(".cargo/config.toml", &format!("[build]\n{settings}\n"));
         let plain = ran_without_the_jail(&project, &mut project.cargo(&["check"]));
         assert!(plain.contains("compiler"), "{settings}: {plain:?}");
         let output = fail(&mut project.brig(&["--policy", "farm", "check"]));
         assert_nothing_ran(&project, &output);
-        assert_says(&output, "is no compiler of the toolchain that Cargo is of");
+        if !settings.contains("PATH") {
+            assert_says(&output, "under a locked policy it is not");
+        }
     }
     fs::remove_dir_all(project.root.join(".cargo")).unwrap();
     let denied = fail(&mut project.brig(&["--policy", "farm", "check"]));

@@ -270,6 +270,28 @@ fn a_link_to_what_the_copy_does_not_have_is_planted() {
     assert_eq!(codes, ["planted-link"], "{}", shown(&output));
 }
 
+/// Else a workspace could have the launcher make its files where a script can put a link in their way.
+#[test]
+fn the_configuration_does_not_say_where_the_private_directories_are() {
+    let script =
+        "fn main() { println!(\"cargo::warning=in {}\", std::env::var(\"TMPDIR\").unwrap()); }";
+    let project = Project::with_script("placed", script);
+    let mine = project.root.join("mine");
+    fs::create_dir(&mine).unwrap();
+    let line = format!(": in {}", mine.display());
+    let settings = format!("[env]\nTMPDIR = {{ value = '{}', force = true }}\n", mine.display());
+    project.write(".cargo/config.toml", &settings);
+    let output = succeed(&mut project.cargo(&["build"]));
+    assert!(stderr(&output).contains(&line), "{}", shown(&output));
+    let output = succeed(&mut project.brig(&["build"]));
+    assert!(!stderr(&output).contains(&line), "{}", shown(&output));
+    // The user's own says it.
+    fs::remove_dir_all(project.root.join("target")).unwrap();
+    fs::remove_dir_all(project.root.join(".cargo")).unwrap();
+    let output = succeed(project.brig(&["build"]).env("TMPDIR", &mine));
+    assert!(stderr(&output).contains(&line), "{}", shown(&output));
+}
+
 #[test]
 fn what_cannot_be_copied_is_an_error() {
     let project = project();

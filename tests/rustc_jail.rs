@@ -433,6 +433,12 @@ fn what_others_say_of_a_compilation_gives_it_nothing() {
         (none(), "-L\u{1f}-vV".to_owned(), of("library/key")),
         (none(), format!("-Clinker={}", of("bin/cc")), of("bin/key")),
         (none(), format!("--emit=link,dep-info={}", of("out/key.d")), of("out/key")),
+        // A name beside the profile's directories is all that is in the directory of that name.
+        (
+            none(),
+            "--emit=link,dep-info,asm=target/debug/build.s".to_owned(),
+            "target/debug/build/victim-*/out/key".to_owned(),
+        ),
         // What is Cargo's and this program's in the build directory.
         (none(), "--emit=link,dep-info=target/debug/brig/key.d".to_owned(), inner("brig")),
         (

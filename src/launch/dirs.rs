@@ -1,8 +1,8 @@
 //! The directories that a run of a script has besides its package's and `OUT_DIR`.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
-use std::{env, fs};
 
 use crate::finding::Finding;
 use crate::policy::resolve::{self, Private};
@@ -87,11 +87,11 @@ impl Dirs {
         let home = lent.home.filter(|home| is_empty(home)).map(PrivateDir::lent);
         let preload = match lent.library.and_then(Preload::lent) {
             Some(preload) => Some(preload),
-            None => Preload::new(&[&env::temp_dir(), unit.run_dir(), Path::new("/tmp")])?,
+            None => Preload::new(&[unit.temporary(), unit.run_dir(), Path::new("/tmp")])?,
         };
         Ok(Self {
-            tmp: PrivateDir::new("tmp")?,
-            home: home.map_or_else(|| PrivateDir::new("home"), Ok)?,
+            tmp: PrivateDir::new_in(unit.temporary(), "tmp")?,
+            home: home.map_or_else(|| PrivateDir::new_in(unit.temporary(), "home"), Ok)?,
             preload,
             redirects: Redirects::default(),
         })

@@ -1,8 +1,9 @@
 //! Whose compiler it is that Cargo calls.
 //!
-//! A workspace's `.cargo/config.toml` can name any program (`build.rustc`, `build.rustc-workspace-wrapper`),
-//! and Cargo asks it for its version and what it would do, which is outside of the jail, as the compiler is
-//! that is not jailed. The user is to be trusted with that; where the policy is locked, the workspace is not.
+//! A workspace's `.cargo/config.toml` can name any program (`build.rustc`, `build.rustc-workspace-wrapper`,
+//! `build.rustc-wrapper`), flags for it (`build.rustflags`) and variables (`env`), and Cargo asks it for its
+//! version and what it would do, which is outside of the jail, as the compiler is that is not jailed. The user
+//! is to be trusted with that; where the policy is locked, the workspace is not.
 
 use std::env;
 use std::ffi::OsStr;
@@ -10,28 +11,35 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::arguments::Arguments;
 use crate::settings::ParentEnvironment;
 
 /// Where systems keep programs.
 const SYSTEM: &[&str] = &["/bin", "/usr", "/opt", "/nix/store", "/gnu/store"];
 
 /// Whether a compiler is the user's: the environment names it, or it is called like one of a toolchain's and
-/// lies where the system, rustup or Cargo itself does, and not in `workspace`.
+/// lies where such do.
 #[must_use]
 pub fn is_users(compiler: &OsStr, parent: &ParentEnvironment, workspace: Option<&Path>) -> bool {
     if parent.get("RUSTC") == Some(compiler) {
         return true;
     }
     let name = Path::new(compiler).file_name().unwrap_or_default().as_bytes();
-    if name != b"rustc" && name != b"clippy-driver" && !name.starts_with(b"rustc-") {
-        return false;
-    }
-    let Some(real) = located(compiler, parent) else { return false };
+    let is_called_so = matches!(name, b"rustc" | b"clippy-driver") || name.starts_with(b"rustc-");
+    is_called_so && lies_where_users_do(compiler, parent, workspace)
+}
+
+/// Whether a program lies where the system's, rustup's or Cargo's own do, and not in `workspace`.
+#[must_use]
+pub fn lies_where_users_do(
+    program: &OsStr,
+    parent: &ParentEnvironment,
+    workspace: Option<&Path>,
+) -> bool {
     let real_path = |path: PathBuf| fs::canonicalize(path).ok();
-    if workspace
-        .and_then(|workspace| real_path(workspace.into()))
-        .is_some_and(|w| real.starts_with(w))
-    {
+    let Some(real) = located(program, parent) else { return false };
+    let workspace = workspace.and_then(|workspace| real_path(workspace.into()));
+    if workspace.is_some_and(|workspace| real.starts_with(workspace)) {
         return false;
     }
     let home = parent.get("HOME").map(Path::new);
@@ -50,11 +58,24 @@ pub fn is_users(compiler: &OsStr, parent: &ParentEnvironment, workspace: Option<
     places.filter_map(real_path).any(|place| real.starts_with(place))
 }
 
-/// Where a program lies, found in `PATH` if it is only named; a link at its end is not followed, because
-/// rustup's leads to rustup.
+/// Whether flags can make rustc load code when it is only asked: a code generator, a plug-in, another
+/// toolchain's. The user's own are in its environment, where they take the place of the workspace's.
+#[must_use]
+pub fn is_told_to_load(arguments: &Arguments, parent: &ParentEnvironment) -> bool {
+    if ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"].iter().any(|name| parent.get(name).is_some()) {
+        return false;
+    }
+    let loads = |value: &[u8]| value.windows(4).any(|part| part == b"load");
+    arguments.values("Z").any(|value| value != b"unstable-options")
+        || arguments.has(&["sysroot"])
+        || arguments.codegen("llvm-args").any(loads)
+}
+
+/// Where a program lies, found in Cargo's `PATH` if it is only named; a link at its end is not followed,
+/// because rustup's leads to rustup.
 fn located(program: &OsStr, parent: &ParentEnvironment) -> Option<PathBuf> {
     let program = Path::new(program);
-    let path = if program.components().count() > 1 {
+    let path = if program.as_os_str().as_bytes().contains(&b'/') {
         program.to_owned()
     } else {
         let directories = parent.get("PATH").unwrap_or_default();

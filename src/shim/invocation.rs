@@ -40,7 +40,7 @@ pub enum Error {
     Arguments(#[from] arguments::Error),
     /// Flags that move a build script's program.
     #[error(
-        "`{option}` among rustc's flags has a build script written elsewhere than where Cargo looks for it"
+        "`{option}` among rustc's flags has a crate written elsewhere than where Cargo looks for it"
     )]
     Elsewhere {
         /// The option.
@@ -203,16 +203,19 @@ impl Paths {
             .or_else(|| arguments.last("o").map(in_directory))
             .unwrap_or_else(|| PathBuf::from("."));
         let crate_ = Crate::of(&arguments, name, &out_dir);
-        let stem = [name, arguments.codegen("extra-filename").last().unwrap_or_default()].concat();
+        let suffix = one_of("-C extra-filename", arguments.codegen("extra-filename"))?;
+        let stem = [name, suffix.unwrap_or_default()].concat();
         let library = [b"lib", stem.as_slice()].concat();
         let shared = |directory: PathBuf, stems, behind| Shared { directory, stems, behind };
         let mut outputs = vec![shared(out_dir.clone(), vec![stem, library], Behind::Dot)];
-        // Where it is told to write to another file, what it keeps for a while is named like that.
+        // Cargo names files only by what they are called there: others are a workspace's. Who gives no
+        // directory is not Cargo; then what is kept for a while is named like the file.
         let explicit = arguments.listed("emit").filter_map(|kind| {
             let equals = kind.iter().position(|byte| *byte == b'=')?;
             Some(&kind[equals + 1..]).filter(|file| *file != b"-")
         });
-        for file in arguments.last("o").into_iter().chain(explicit) {
+        let explicit = arguments.last("o").into_iter().chain(explicit);
+        for file in explicit.filter(|_| !arguments.has(&["out-dir"])) {
             let stem = path(file).file_stem().unwrap_or_default().as_bytes().to_vec();
             outputs.push(shared(in_directory(file), vec![stem], Behind::Dot));
         }
