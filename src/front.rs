@@ -28,10 +28,12 @@ use crate::cli;
 use crate::completeness;
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
-use crate::policy::Builtin;
+use crate::policies;
+use crate::policy::layers::Places;
+use crate::policy::{Builtin, Layers};
 use crate::session::{self, Session};
-use crate::settings;
-use crate::shim::linker;
+use crate::settings::{self, ParentEnvironment};
+use crate::shim::{compiler, linker};
 use crate::sys;
 use build::{Build, Preparation};
 use command_line::CommandLine;
@@ -52,6 +54,19 @@ pub enum Error {
          scripts would run outside the jail; unset it, or run `cargo` without `brig`"
     )]
     EmptyWrapper,
+    /// A compiler wrapper of the configuration's, by a locked policy.
+    #[error(
+        "the compiler wrapper `{}` does not lie where programs of the system, of rustup or of Cargo do, and \
+         under a locked policy it is not run (where it is yours and not the workspace's, say so by RUSTC_WRAPPER)",
+        .wrapper.display()
+    )]
+    ForeignWrapper {
+        /// The wrapper.
+        wrapper: PathBuf,
+    },
+    /// The own environment.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
     /// `--policy` without what it needs.
     #[error(
         "write `cargo brig --policy POLICY COMMAND`, with a built-in policy ({}) or a document",
@@ -179,14 +194,40 @@ fn cargo_in_force(
     let mut cargo = command_line.cargo();
     cargo.args(arguments).env("RUSTC_WRAPPER", &own);
     cargo.env(settings::SESSION, session.path());
-    if let Some(policy) = policy {
+    if let Some(policy) = &policy {
         cargo.env(settings::POLICY, policy);
+    }
+    if let Some(wrapper) = wrapper.as_ref().filter(|_| !wrapper_is_said()) {
+        distrust(wrapper, policy)?;
     }
     match wrapper {
         Some(wrapper) => cargo.env(settings::WRAPPER, wrapper),
         None => cargo.env_remove(settings::WRAPPER),
     };
     Ok(cargo)
+}
+
+/// Whether the environment names a wrapper, which then is the user's.
+fn wrapper_is_said() -> bool {
+    let names = ["RUSTC_WRAPPER", settings::WRAPPER, "CARGO_BUILD_RUSTC_WRAPPER"];
+    names.iter().any(|name| env::var_os(name).is_some())
+}
+
+/// Refuses a wrapper of the configuration's that can be the workspace's, under a locked policy: it runs outside
+/// of the jail.
+fn distrust(wrapper: &OsStr, policy: Option<PathBuf>) -> Result<(), Error> {
+    let here = env::current_dir().ok();
+    let places = policies::places_at(here.clone());
+    let places = Places { named: policy.or(places.named), ..places };
+    // By a policy that cannot be read the shim lets nothing pass.
+    if !Layers::read(&places).is_ok_and(|layers| layers.locked) {
+        return Ok(());
+    }
+    let own = ParentEnvironment::of(std::process::id())?;
+    if compiler::lies_where_users_do(wrapper, &own, here.as_deref()) {
+        return Ok(());
+    }
+    Err(Error::ForeignWrapper { wrapper: wrapper.into() })
 }
 
 /// Whether the command is an alias of one that [`CommandLine::bypasses_the_wrapper`], however many

@@ -91,16 +91,6 @@ pub enum Error {
         /// The compiler.
         compiler: PathBuf,
     },
-    /// A wrapper of the workspace's, by a locked policy.
-    #[error(
-        "the compiler wrapper `{}` does not lie where programs of the system, of rustup or of Cargo do, and under a \
-         locked policy it is not run",
-        .wrapper.display()
-    )]
-    ForeignWrapper {
-        /// The wrapper.
-        wrapper: PathBuf,
-    },
     /// Flags of the workspace's, by a locked policy.
     #[error(
         "the flags have rustc load code when it is asked a question, outside of the jail, and under a locked policy \
@@ -224,11 +214,6 @@ fn distrust(
     parent: &ParentEnvironment,
 ) -> Result<(), Error> {
     let workspace = settings.places.directory.as_deref();
-    if let Some(wrapper) = &settings.wrapper
-        && !compiler::lies_where_users_do(wrapper, parent, workspace)
-    {
-        return Err(Error::ForeignWrapper { wrapper: wrapper.into() });
-    }
     let Some((compiler, arguments)) = arguments.split_first().filter(|_| !is_jailed) else {
         return Ok(());
     };
