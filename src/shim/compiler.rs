@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use super::arguments::Arguments;
 use crate::settings::ParentEnvironment;
 
-/// Where systems keep programs.
-const SYSTEM: &[&str] = &["/bin", "/usr", "/opt", "/nix/store", "/gnu/store"];
+/// Where systems keep programs, and nobody keeps sources.
+const SYSTEM: &[&str] =
+    &["/bin", "/usr/bin", "/usr/lib", "/usr/libexec", "/usr/local/bin", "/nix/store", "/gnu/store"];
 
 /// Whether a compiler is the user's: the environment names it, or it is called like one of a toolchain's and
 /// lies where such do.
@@ -62,7 +63,9 @@ pub fn lies_where_users_do(
 /// toolchain's. The user's own are in its environment, where they take the place of the workspace's.
 #[must_use]
 pub fn is_told_to_load(arguments: &Arguments, parent: &ParentEnvironment) -> bool {
-    if ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"].iter().any(|name| parent.get(name).is_some()) {
+    // Of an empty one Cargo may think as of none.
+    let is_said = |name| parent.get(name).is_some_and(|flags| !flags.is_empty());
+    if is_said("RUSTFLAGS") || is_said("CARGO_ENCODED_RUSTFLAGS") {
         return false;
     }
     let loads = |value: &[u8]| value.windows(4).any(|part| part == b"load");
