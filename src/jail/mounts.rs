@@ -113,21 +113,27 @@ fn separate() -> Result<(), Error> {
     sys::make_all_private().map_err(failed)
 }
 
-fn c_string(path: &Path) -> Result<CString, Error> {
-    let failed = |_| Error::Mount { path: path.to_owned(), source: Errno::EINVAL.into() };
-    CString::new(path.as_os_str().as_bytes()).map_err(failed)
+/// What lies at a path that is absolute and free of symbolic links. Where there is a link by now, somebody has
+/// put it there to have another thing mounted.
+fn opened(path: &Path) -> Result<OwnedFd, Errno> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let flags = u64::from((libc::O_PATH | libc::O_CLOEXEC).cast_unsigned());
+    sys::open(libc::AT_FDCWD, &name, flags, 0, libc::RESOLVE_NO_SYMLINKS)
 }
 
 fn tree_of(path: &Path, is_writable: bool) -> Result<OwnedFd, Error> {
-    let failed = |errno: Errno| Error::Mount { path: path.to_owned(), source: errno.into() };
-    let tree = sys::clone_tree(&c_string(path)?).map_err(failed)?;
-    if !is_writable {
-        sys::make_read_only(tree.as_fd()).map_err(failed)?;
-    }
-    Ok(tree)
+    let tree = || {
+        let tree = sys::clone_tree(opened(path)?.as_fd())?;
+        if !is_writable {
+            sys::make_read_only(tree.as_fd())?;
+        }
+        Ok(tree)
+    };
+    tree().map_err(|errno: Errno| Error::Mount { path: path.to_owned(), source: errno.into() })
 }
 
 fn put(tree: &OwnedFd, path: &Path) -> Result<(), Error> {
-    sys::attach(tree.as_fd(), &c_string(path)?)
+    opened(path)
+        .and_then(|over| sys::attach(tree.as_fd(), over.as_fd()))
         .map_err(|errno| Error::Mount { path: path.to_owned(), source: errno.into() })
 }

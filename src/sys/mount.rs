@@ -7,34 +7,35 @@ use nix::errno::Errno;
 
 use super::as_int;
 
-/// A copy of the mount in which `path` lies, from there on and without what is mounted below: a bind mount
-/// that is nowhere yet (`open_tree`(2), `OPEN_TREE_CLONE`).
+/// A copy of the mount in which an open file lies, from there on and without what is mounted below: a bind
+/// mount that is nowhere yet (`open_tree`(2), `OPEN_TREE_CLONE`).
 ///
 /// # Errors
 /// `EPERM` without the right to mount, others of `open_tree`(2).
-pub fn clone_tree(path: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
-    // SAFETY: `path` is a string that lives through the call; the kernel only reads it.
-    let tree = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+pub fn clone_tree(file: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let flags =
+        libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH.cast_unsigned();
+    // SAFETY: the string lives through the call; the kernel only reads it.
+    let tree = unsafe { libc::syscall(libc::SYS_open_tree, file.as_raw_fd(), c"".as_ptr(), flags) };
     let tree = as_int(Errno::result(tree)?);
     // SAFETY: the call returned a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(tree) })
 }
 
-/// Puts such a copy over what is at `path` (`move_mount`(2)).
+/// Puts such a copy over an open file (`move_mount`(2)).
 ///
 /// # Errors
 /// Those of `move_mount`(2), such as `ENOTDIR` for a directory over a file.
-pub fn attach(tree: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+pub fn attach(tree: BorrowedFd<'_>, over: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: both strings live through the call; the kernel only reads them.
     let moved = unsafe {
         libc::syscall(
             libc::SYS_move_mount,
             tree.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::MOVE_MOUNT_F_EMPTY_PATH,
+            over.as_raw_fd(),
+            c"".as_ptr(),
+            libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH,
         )
     };
     Errno::result(moved).map(drop)
