@@ -5,6 +5,7 @@
 //! sees ([`crate::jail::mounts`]) and that goes when it has ended. What it wrote there is told of, and
 //! nobody else has it: not rustc, either.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -74,7 +75,6 @@ impl Redirects {
         let mut left_out = vec![unit.build_dir().root().to_owned(), dir.path().to_owned()];
         left_out.extend([private.tmp, private.home].map(Path::to_owned));
         left_out.extend(private.library.map(Path::to_owned));
-
         for (number, (path, place, executes)) in wanted.into_iter().enumerate() {
             let copy = dir.path().join(number.to_string());
             let failed = |(path, source)| Error::Copy { path, place: place.clone(), source };
@@ -101,11 +101,10 @@ impl Redirects {
     #[must_use]
     pub fn findings(mut self, grants: &Grants) -> Vec<Finding> {
         for redirected in &grants.redirected {
-            let mut changed = Vec::new();
             let Redirected { path, copy, left_out, .. } = redirected;
-            compare(path, copy, left_out, &mut changed);
-            changed.sort();
-            if !changed.is_empty() {
+            let mut changed = Changed::default();
+            changed.look(path, copy, left_out);
+            if !changed.told.is_empty() {
                 self.findings.push(written(redirected, &changed));
             }
         }
@@ -225,55 +224,82 @@ fn keep_metadata(copy: &File, of: &Metadata) -> io::Result<()> {
     copy.set_modified(of.modified()?)
 }
 
-/// The names below `path` of what is not in the copy as it is there.
-fn compare(path: &Path, copy: &Path, left_out: &[PathBuf], changed: &mut Vec<PathBuf>) {
-    // The script may have taken the rights to look away.
-    if fs::read_dir(copy).is_err() {
-        fs::set_permissions(copy, fs::Permissions::from_mode(0o700)).ok();
-    }
-    let names = |directory: &Path| {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name()).collect::<Vec<_>>()
-    };
-    let mut all = names(path);
-    all.append(&mut names(copy));
-    all.sort();
-    all.dedup();
-    for name in all {
-        let (original, copied) = (path.join(&name), copy.join(&name));
-        if left_out.contains(&original) {
-            continue;
+/// What is not in a copy as it is in the directory.
+#[derive(Debug, Default)]
+struct Changed {
+    /// The first paths.
+    told: Vec<PathBuf>,
+    /// How many more there are.
+    more: usize,
+}
+
+impl Changed {
+    fn add(&mut self, path: PathBuf) {
+        if self.told.len() < TOLD {
+            self.told.push(path);
+        } else {
+            self.more += 1;
         }
-        let of = |path: &Path| fs::symlink_metadata(path).ok();
-        match (of(&original), of(&copied)) {
-            (Some(one), Some(other)) if one.is_dir() && other.is_dir() => {
-                compare(&original, &copied, left_out, changed);
+    }
+
+    /// Looks at all that is in a directory or in its copy, by the order of names.
+    fn look(&mut self, path: &Path, copy: &Path, left_out: &[PathBuf]) {
+        // The script may have taken the rights to look away.
+        if fs::read_dir(copy).is_err() {
+            fs::set_permissions(copy, fs::Permissions::from_mode(0o700)).ok();
+        }
+        let names = |directory: &Path| {
+            let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).collect::<BTreeSet<_>>()
+        };
+        let mut all = names(path);
+        all.append(&mut names(copy));
+        for name in all {
+            let (original, copied) = (path.join(&name), copy.join(&name));
+            if left_out.contains(&original) {
+                continue;
             }
-            (Some(one), Some(other)) if one.is_symlink() && other.is_symlink() => {
-                if fs::read_link(&original).ok() != fs::read_link(&copied).ok() {
-                    changed.push(original);
+            let of = |path: &Path| fs::symlink_metadata(path).ok();
+            match (of(&original), of(&copied)) {
+                (Some(one), Some(other)) if one.is_dir() && other.is_dir() => {
+                    self.look(&original, &copied, left_out);
                 }
+                (one, other) if is_same((&original, one.as_ref()), (&copied, other.as_ref())) => {}
+                _ => self.add(original),
             }
-            (Some(one), Some(other)) if one.is_file() && other.is_file() => {
-                let of = |file: &Metadata| (file.len(), file.mode() & 0o777, file.modified().ok());
-                if of(&one) != of(&other) {
-                    changed.push(original);
-                }
-            }
-            // What is no file, directory or link was not copied.
-            (Some(one), None) if !one.is_file() && !one.is_dir() && !one.is_symlink() => {}
-            _ => changed.push(original),
         }
     }
 }
 
-fn written(Redirected { path, place, .. }: &Redirected, changed: &[PathBuf]) -> Finding {
-    let names = changed.iter().take(TOLD).map(|changed| {
+/// Whether what is no directory is in the copy as it was.
+fn is_same(
+    (original, one): (&Path, Option<&Metadata>),
+    (copied, other): (&Path, Option<&Metadata>),
+) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) if one.is_symlink() && other.is_symlink() => {
+            fs::read_link(original).ok() == fs::read_link(copied).ok()
+        }
+        (Some(one), Some(other)) if one.is_file() && other.is_file() => {
+            let of = |file: &Metadata| (file.len(), file.mode() & 0o777, file.modified().ok());
+            of(one) == of(other)
+        }
+        // What is no file, directory or link was not copied, and what cannot be read neither.
+        (Some(one), None) => {
+            let is_copied = one.is_file() || one.is_dir() || one.is_symlink();
+            !is_copied || (one.is_file() && File::open(original).is_err())
+        }
+        _ => false,
+    }
+}
+
+fn written(Redirected { path, place, .. }: &Redirected, changed: &Changed) -> Finding {
+    let names = changed.told.iter().map(|changed| {
         let name = changed.strip_prefix(path).unwrap_or(changed);
         format!("`{}`", printable(&name.to_string_lossy()))
     });
     let names: Vec<String> = names.collect();
-    let more = match changed.len().saturating_sub(TOLD) {
+    let more = match changed.more {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
@@ -325,9 +351,9 @@ mod tests {
         assert!(!at("copy/target").exists() && at("copy/link").is_symlink());
         assert_eq!(fs::metadata(at("copy/src/a.rs")).unwrap().mode() & 0o777, 0o444);
         let changed = || {
-            let mut changed = Vec::new();
-            compare(&at("p"), &at("copy"), &left_out, &mut changed);
-            changed
+            let mut changed = Changed::default();
+            changed.look(&at("p"), &at("copy"), &left_out);
+            changed.told
         };
         assert_eq!(changed(), Vec::<PathBuf>::new());
         fs::write(at("copy/src/deep/b.rs"), "yy").unwrap();

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -37,6 +37,11 @@ fn main() {
     fs::remove_file("notes").unwrap();
     assert!(fs::metadata("notes").is_err());
     fs::copy("src/lib.rs", format!("{out}/copied")).unwrap();
+    if env::var_os("T_LOCKS").is_some() {
+        assert!(fs::read_dir("closed").is_err() && fs::read("secret").is_err());
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0);
+        fs::set_permissions(&package, mode).unwrap();
+    }
 }
 "##;
 
@@ -142,8 +147,17 @@ fn a_user_without_rights_gets_a_copy_too() {
         succeed(Command::new("chown").args(["-R", &owner]).arg(project.root.parent().unwrap()));
         command.uid(USER).gid(USER);
     }
-    let output = succeed(&mut command);
-    assert!(stderr(&output).contains("in a private copy of"), "{}", shown(&output));
+    // What the user may not read is in no copy; and what the script locks is looked into all the same.
+    for name in ["closed", "secret"] {
+        let path = project.root.join(name);
+        let made = if name == "closed" { fs::create_dir(&path) } else { fs::write(&path, "x") };
+        made.and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o000))).unwrap();
+    }
+    let output = succeed(command.env("T_LOCKS", ""));
+    let says = "changed `made`, `notes`, `src/generated.rs`, `src/lib.rs` in a private copy of";
+    assert!(stderr(&output).contains(says), "{}", shown(&output));
+    fs::remove_dir(project.root.join("closed")).unwrap();
+    fs::remove_file(project.root.join("secret")).unwrap();
     assert_eq!(tree(&project.root), before);
     assert!(unit.join("out/copied").exists());
 }
