@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use crate::access::is_invisible;
 use crate::unit::Unit;
@@ -70,7 +70,7 @@ impl Placeholders {
             known.add("{home}", directory);
         }
         known.known.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-        let temporary = [env::temp_dir(), PathBuf::from("/tmp")];
+        let temporary = [unit.temporary().to_owned(), PathBuf::from("/tmp")];
         for directory in temporary.map(|path| fs::canonicalize(&path).unwrap_or(path)) {
             known.temporary.extend(directory.to_str().map(str::to_owned));
         }
