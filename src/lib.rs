@@ -7,9 +7,8 @@
 //! - [`color`]: whether what a person reads has colours
 //! - [`settings`]: what the front door tells the others; [`config`]: Cargo's settings that matter
 //! - [`shim`]: the rustc wrapper; [`launcher`]: the file that stands in for a script
-//! - [`launch`]: one run of one script, step by step; [`redirect`]: the copies that it writes to in the
-//!   place of directories; [`compile`]: one compilation in the jail, where that
-//!   is wanted
+//! - [`launch`]: one run of one script, step by step; [`redirect`]: copies of directories
+//!   that it writes to in their place; [`compile`]: one compilation in the jail, where that is wanted
 //! - [`mod@unit`]: who is run; [`policy`]: what it may do; [`jail`]: how that is enforced
 //! - [`supervise`] and [`warden`]: the processes outside and inside the jail; [`orphans`]: ending what
 //!   they leave; [`tokens`]: the jobserver they share; [`access`], [`process`] and

@@ -128,8 +128,8 @@ fn access(right: Right, abi: ABI) -> BitFlags<AccessFs> {
         Right::List => AccessFs::ReadDir.into(),
         Right::Read => read,
         Right::Execute => read | AccessFs::Execute,
-        // Device nodes stay out of reach; ioctls on devices that are granted (ABI 5) do no harm.
-        // The latter, in the copy.
+        // Device nodes stay out of reach; ioctls on devices that are granted (ABI 5) do no harm. What is
+        // redirected is the copy: see `Grants::seen_at`.
         Right::Write | Right::Redirect => {
             (read | AccessFs::from_write(abi)) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
         }
