@@ -2,7 +2,7 @@
 //!
 //! One decision is for both architectures and compiles on either, so that it cannot differ between them and a
 //! test on one machine checks both. [`filter`](super::filter) makes a program of it; the warden reads names
-//! and reasons from it. A number that is not in the [`table`] is answered with `ENOSYS`: what a newer kernel
+//! and reasons from it. A number that is not in [`TOPICS`] is answered with `ENOSYS`: what a newer kernel
 //! adds is refused until somebody has judged it, and libraries fall back as they do on an older kernel.
 
 mod table;
