@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 use support::{
     Project, TOOL, cargo, clean_command, copy_dir, fail, shown, stderr, stdout, succeed, summary,
@@ -1042,6 +1042,16 @@ fn processes_of(project: &Project) -> Vec<Pid> {
     processes.map(Pid::from_raw).collect()
 }
 
+/// Who was started by nohup(1) ignores SIGHUP, and so would what it starts.
+#[expect(unsafe_code, reason = "a signal's disposition is set between fork and exec")]
+fn ended_by_hangup(command: &mut Command) {
+    // SAFETY: signal(2) is safe to call there (signal-safety(7)), and the default is no handler.
+    let reset =
+        || unsafe { signal(Signal::SIGHUP, SigHandler::SigDfl) }.map(drop).map_err(Into::into);
+    // SAFETY: the closure does nothing else.
+    unsafe { command.pre_exec(reset) };
+}
+
 /// A build whose script is running.
 struct Running<'a> {
     project: &'a Project,
@@ -1053,6 +1063,7 @@ impl<'a> Running<'a> {
     /// Starts the command in a process group of its own, and waits for the script.
     fn start(project: &'a Project, mut command: Command) -> Self {
         command.stdout(Stdio::piped()).process_group(0);
+        ended_by_hangup(&mut command);
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut running = Self { project, child, stdout };
