@@ -244,11 +244,11 @@ fn guard(
         listener.try_clone().map_err(|error| format!("cannot keep the listener: {error}"))?;
     let waits = Waits::new(waits).map_err(step("cannot prepare for opens that wait"))?;
     let observer = Mutex::new(Observer::new(grants, processes, outputs));
-    let (busy, under_way) = (RwLock::new(()), UnderWay::default());
+    let (busy, shared, under_way) = (RwLock::new(()), RwLock::new(()), UnderWay::default());
     thread::scope(|scope| {
         let (listener, observer, waits) = (listener.as_fd(), &observer, &waits);
-        let (busy, under_way) = (&busy, &under_way);
-        let answering = Answering { listener, grants, observer, waits, busy, under_way };
+        let (busy, shared, under_way) = (&busy, &shared, &under_way);
+        let answering = Answering { listener, grants, observer, waits, busy, under_way, shared };
         if let Err(error) = answering.start(scope, procfs) {
             let killed = end_rest(scoped);
             tracing::debug!(killed, "nobody can answer");

@@ -288,7 +288,7 @@ fn where_something_is_hidden_calls_answer_as_without_the_jail() {
 
 #[test]
 fn descriptors_are_as_without_the_jail() {
-    let checks = same(&PROGRAMS.dynamic, "descriptors", 827);
+    let checks = same(&PROGRAMS.dynamic, "descriptors", 828);
     let names = ["one too many made", "truncate beyond the limit", "signals", "dlopen"];
     assert_eq!(said(&checks, names), ["EMFILE", "EFBIG", "1", "42"]);
 }

@@ -20,6 +20,8 @@ const FCNTL: Rule = Rule::ByArguments(
         case(&[int(1, libc::F_SETLEASE)], Action::Deny(libc::EPERM)),
         case(&[int(1, libc::F_SETOWN)], Action::Deny(libc::EPERM)),
         case(&[int(1, F_SETOWN_EX)], Action::Deny(libc::EPERM)),
+        case(&[int(1, libc::F_OFD_SETLK)], Action::Notify),
+        case(&[int(1, libc::F_OFD_SETLKW)], Action::Notify),
     ],
     Action::Allow,
 );

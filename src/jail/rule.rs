@@ -213,11 +213,14 @@ pub(super) const IOCTL: Rule = Rule::ByArguments(
     Action::Deny(libc::ENOTTY),
 );
 
-/// `F_NOTIFY` watches a directory, and `F_SETLEASE` delays whoever opens the file next (fcntl(2)).
+/// `F_NOTIFY` watches a directory, and `F_SETLEASE` delays whoever opens the file next (fcntl(2)). A lock
+/// that belongs to an open file waits until the warden has that file no longer open.
 pub(super) const FCNTL: Rule = Rule::ByArguments(
     &[
         case(&[int(1, libc::F_NOTIFY)], Action::Deny(libc::EPERM)),
         case(&[int(1, libc::F_SETLEASE)], Action::Deny(libc::EPERM)),
+        case(&[int(1, libc::F_OFD_SETLK)], Action::Notify),
+        case(&[int(1, libc::F_OFD_SETLKW)], Action::Notify),
     ],
     Action::Allow,
 );

@@ -55,6 +55,8 @@ pub struct Answering<'a, 'g> {
     pub busy: &'a RwLock<()>,
     /// Changes that are under way.
     pub under_way: &'a UnderWay,
+    /// Held for reading as long as a file that a caller was given is open here as well.
+    pub shared: &'a RwLock<()>,
 }
 
 /// One thread's part of it.
@@ -190,6 +192,7 @@ impl<'a, 'g> Thread<'a, 'g> {
             self.give(call, Seen::of_open_file(call, &self.procfs).answer).ok();
             return None;
         }
+        self.closes_what_is_shared(call);
         let (process, is_first) = self.observer().meet(call, &self.procfs);
         self.procfs.directories.meet(call.pid, is_first.then_some(process));
         if let Some(request) = open::Request::of(call) {
@@ -203,18 +206,8 @@ impl<'a, 'g> Thread<'a, 'g> {
                     }
                     (self.give(call, answer), uses)
                 }
-                open::Opened::Read(file, close_on_exec, uses) => {
-                    let is_writable = uses.iter().any(|used| self.is_writable(&used.path));
-                    let given = if is_writable {
-                        self.give_alone(call, file, close_on_exec)
-                    } else {
-                        // In one step, after which the file is open here for a moment longer: nobody can
-                        // tell of what the script only reads.
-                        let answer = Answer::Descriptor(file, close_on_exec);
-                        let listener = self.all.listener;
-                        self.sent(call, sys::answer_notification(listener, call.id, &answer))
-                    };
-                    (given, uses)
+                open::Opened::File(file, close_on_exec, uses) => {
+                    (self.give_shared(call, file, close_on_exec), uses)
                 }
                 open::Opened::Later(waiting) => return Some(waiting),
             };
@@ -247,8 +240,34 @@ impl<'a, 'g> Thread<'a, 'g> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Gives a descriptor of a file that is the caller's alone when it goes on: it may close it, and
-    /// execute what it has written, or lock it again.
+    /// Gives a descriptor of a file in one step, after which the file is open here for a moment longer.
+    /// Who could tell waits that moment: see [`Self::closes_what_is_shared`].
+    fn give_shared(
+        &self,
+        call: &Notification,
+        file: OwnedFd,
+        close_on_exec: bool,
+    ) -> Result<(), Errno> {
+        let _shared = self.all.shared.read().unwrap_or_else(PoisonError::into_inner);
+        // The answer is dropped before the lock is.
+        let answer = Answer::Descriptor(file, close_on_exec);
+        self.sent(call, sys::answer_notification(self.all.listener, call.id, &answer))
+    }
+
+    /// Waits until no file is open here that a caller was given, if the call could tell: a program that is
+    /// open for writing is not executed (execve(2), `ETXTBSY`), and a lock that belongs to an open file
+    /// lasts as long as that (flock(2); fcntl(2), `F_OFD_SETLK`).
+    fn closes_what_is_shared(&self, call: &Notification) {
+        if matches!(
+            call.number,
+            libc::SYS_execve | libc::SYS_execveat | libc::SYS_flock | libc::SYS_fcntl
+        ) {
+            drop(self.all.shared.write().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Gives a descriptor that is the caller's alone when it goes on: it may close it, and a device or the
+    /// other end of a pipe is told at once.
     fn give_alone(
         &self,
         call: &Notification,
@@ -283,11 +302,6 @@ impl<'a, 'g> Thread<'a, 'g> {
                 Err(errno)
             }
         }
-    }
-
-    /// Whether the script may write there.
-    fn is_writable(&self, path: &[u8]) -> bool {
-        self.all.grants.covers(Right::Write, Path::new(OsStr::from_bytes(path)))
     }
 
     /// Carries out or judges a call that opens nothing; none if nobody waits for it any more.

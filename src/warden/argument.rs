@@ -64,11 +64,13 @@ pub fn path(thread: u32, address: u64) -> Result<CString, Errno> {
 pub fn string(thread: u32, mut address: u64, most: usize) -> Result<CString, Errno> {
     /// Most are shorter.
     const PIECE: usize = 256;
+    /// The smallest page there is.
+    const PAGE: usize = 4096;
     let mut bytes = Vec::new();
     while bytes.len() < most {
         // Never across a page's end: what lies behind it may not be mapped.
-        let into = usize::try_from(address % PIECE as u64).map_err(|_| Errno::EFAULT)?;
-        let length = PIECE - into;
+        let into = usize::try_from(address % PAGE as u64).map_err(|_| Errno::EFAULT)?;
+        let length = PIECE.min(PAGE - into);
         let mut piece = [0; PIECE];
         let piece = &mut piece[..length];
         let read = sys::read_memory(thread, address, piece).map_err(|error| unreadable(&error))?;

@@ -43,9 +43,9 @@ pub struct Request {
 pub enum Opened {
     /// The call is decided: how it is answered, and what was done with which paths.
     Now(Answer, Vec<Use>),
-    /// A file or directory was opened to be read and nothing else; whether its descriptor is closed by
-    /// execve(2), and what was done with which paths.
-    Read(OwnedFd, bool, Vec<Use>),
+    /// A regular file or a directory was opened; whether its descriptor is closed by execve(2), and what
+    /// was done with which paths.
+    File(OwnedFd, bool, Vec<Use>),
     /// It waits.
     Later(Box<Waiting>),
 }
@@ -155,7 +155,7 @@ impl Request {
         }
         let (found, created) = match self.open(call, procfs, &place) {
             Ok(opened) => opened,
-            Err(errno) if errno != Errno::EINVAL && !has_room(call.pid, procfs) => {
+            Err(errno) if errno != Errno::EINVAL && !has_room_to_fail(call.pid, procfs) => {
                 return self.failed(procfs, &place, Errno::EMFILE);
             }
             Err(errno) => {
@@ -173,9 +173,7 @@ impl Request {
         let uses = self.uses(found.path, kind == Some(SFlag::S_IFDIR), created);
         let close_on_exec = self.has(libc::O_CLOEXEC);
         match kind {
-            Some(SFlag::S_IFREG | SFlag::S_IFDIR) if !self.may_write() => {
-                Opened::Read(found.file, close_on_exec, uses)
-            }
+            Some(SFlag::S_IFREG | SFlag::S_IFDIR) => Opened::File(found.file, close_on_exec, uses),
             _ => Opened::Now(Answer::Descriptor(found.file, close_on_exec), uses),
         }
     }
@@ -400,6 +398,20 @@ fn set_id() -> u64 {
 /// (Linux 6.2), and a new one gets the lowest free number.
 fn has_room(pid: u32, procfs: &Procfs) -> bool {
     let Ok(limit) = sys::limit_of(pid, Resource::RLIMIT_NOFILE) else { return true };
+    has_room_below(limit, pid, procfs)
+}
+
+/// Whether a process gets another error than that of a full table, if its open fails. One that may have
+/// many descriptors is not asked how many it has: it opens nothing either way, and compilers look in
+/// vain for most of what they open.
+fn has_room_to_fail(pid: u32, procfs: &Procfs) -> bool {
+    /// What a process may have by default (`INR_OPEN_CUR` in the kernel's `include/uapi/linux/fs.h`).
+    const MANY: u64 = 1024;
+    let Ok(limit) = sys::limit_of(pid, Resource::RLIMIT_NOFILE) else { return true };
+    limit >= MANY || has_room_below(limit, pid, procfs)
+}
+
+fn has_room_below(limit: u64, pid: u32, procfs: &Procfs) -> bool {
     if procfs.directories.open_descriptors(pid).is_ok_and(|count| count < limit) {
         return true;
     }

@@ -152,7 +152,7 @@ fn words(text: &str) -> Vec<&str> {
 #[test]
 fn notified_calls() {
     let notified = "access bind brig_asked brig_real_path chdir chmod chown connect creat execve exit_group faccessat \
-         faccessat2 fchdir fchmod fchmodat fchmodat2 fchown fchownat file_getattr fremovexattr fsetxattr \
+         faccessat2 fchdir fchmod fchmodat fchmodat2 fchown fchownat file_getattr flock fremovexattr fsetxattr \
          futimesat getxattr lchown lgetxattr link linkat listxattr listxattrat \
          llistxattr lremovexattr lsetxattr lstat mkdir mkdirat open openat openat2 readlink \
          readlinkat removexattr rename renameat renameat2 rmdir sendmmsg sendto setsockopt \
