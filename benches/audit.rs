@@ -6,16 +6,15 @@
 //!
 //! `cargo bench --bench audit [-- SCRIPTS]`; 100 scripts unless told otherwise.
 
+mod cost;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use cost::{Cost, median, run};
 use support::{Project, succeed};
 
 const SCRIPTS: usize = 100;
@@ -41,28 +40,6 @@ fn workspace(packages: usize, script: &str) -> Project {
     project
 }
 
-/// Of all children that have ended, in seconds.
-fn cpu_of_children() -> Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let micros = [usage.user_time(), usage.system_time()]
-        .iter()
-        .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec())
-        .sum::<i64>();
-    Ok(Duration::from_micros(u64::try_from(micros)?).as_secs_f64())
-}
-
-/// Wall and processor time, in seconds.
-fn timed(command: &mut Command) -> Result<[f64; 2]> {
-    let (cpu, start) = (cpu_of_children()?, Instant::now());
-    succeed(command);
-    Ok([start.elapsed().as_secs_f64(), cpu_of_children()? - cpu])
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
 #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 fn measure(what: &str, project: &Project) -> Result<()> {
     let plain = || {
@@ -77,13 +54,16 @@ fn measure(what: &str, project: &Project) -> Result<()> {
     succeed(&mut audit());
     let mut rows = Vec::new();
     for _ in 0..ROUNDS {
-        rows.push((timed(&mut plain())?, timed(&mut audit())?));
+        rows.push((run(&mut plain())?.0, run(&mut audit())?.0));
     }
     for (index, name) in ["wall", "CPU"].into_iter().enumerate() {
-        let plain = median(rows.iter().map(|(plain, _)| plain[index]).collect());
-        let audit = median(rows.iter().map(|(_, audit)| audit[index]).collect());
-        let more = median(rows.iter().map(|(plain, audit)| audit[index] - plain[index]).collect());
-        println!("{what}, {name}: cargo build {plain:.3} s, audit {audit:.3} s, more {more:.3} s");
+        let of = |cost: &Cost| [cost.wall, cost.cpu][index];
+        let plain = median(rows.iter().map(|(plain, _)| of(plain)));
+        let audit = median(rows.iter().map(|(_, audit)| of(audit)));
+        let more = median(rows.iter().map(|(plain, audit)| of(audit) - of(plain)));
+        println!(
+            "{what}, {name}: cargo build {plain:.0} ms, audit {audit:.0} ms, more {more:.0} ms"
+        );
     }
     let mut size = 0;
     support::walk(&project.root.join("target"), &mut |path| {

@@ -12,6 +12,7 @@
 
 #[path = "../tests/support/captured.rs"]
 mod captured;
+mod cost;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -19,12 +20,12 @@ use std::env;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use captured::{Captured, capture};
-use nix::sys::resource::{UsageWho, getrusage};
+use cost::{Cost, median, run};
 use serde_json::Value;
 use support::{Project, TOOL, succeed};
 
@@ -99,9 +100,12 @@ fn main() {
 "#;
 
 /// The scripts that are measured whole, and what they do.
-const BUILDS: [(&str, &str); 3] = [
-    ("zstd-sys", "C through cc"),
+const BUILDS: [(&str, &str); 6] = [
+    ("libgit2-sys", "C through cc, with many directories of headers"),
+    ("libsqlite3-sys", "C through cc, one large file"),
     ("libz-ng-sys", "CMake"),
+    ("ring", "C and assembly through cc"),
+    ("zstd-sys", "C through cc"),
     ("probes", "a dozen questions to rustc, by autocfg"),
 ];
 
@@ -129,11 +133,7 @@ impl Fixture {
             project.write(&format!("{name}/build.rs"), script);
             project.write(&format!("{name}/src/lib.rs"), "");
         }
-        // `archive` needs the two that are not members.
-        let mut cargo = project.cargo(&["check", "--quiet"]);
-        for package in ["archive", "probes", "calls", "reads"] {
-            cargo.args(["--package", package]);
-        }
+        let mut cargo = project.cargo(&["check", "--quiet", "--workspace"]);
         capture(&mut cargo, &project.root.join("capture"));
         succeed(&mut cargo);
         let scripts = Captured::all(&project.root.join("target/debug"));
@@ -214,42 +214,6 @@ impl Way {
             Err(error) => Some(error.to_string()),
         }
     }
-}
-
-/// What one run took, in milliseconds.
-#[derive(Clone, Copy)]
-struct Cost {
-    cpu: f64,
-    wall: f64,
-}
-
-/// Processor time of all that was started and waited for so far.
-fn children_cpu() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let micros = [usage.user_time(), usage.system_time()]
-        .iter()
-        .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec())
-        .sum::<i64>();
-    Ok(Duration::from_micros(micros.try_into()?))
-}
-
-fn run(command: &mut Command) -> Result<(Cost, Output)> {
-    let cpu = children_cpu()?;
-    let start = Instant::now();
-    let output = command.output()?;
-    let wall = start.elapsed();
-    let cpu = children_cpu()?.saturating_sub(cpu);
-    if !output.status.success() {
-        return Err(format!("{command:?}\n{}", support::shown(&output)).into());
-    }
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    Ok((Cost { cpu: milliseconds(cpu), wall: milliseconds(wall) }, output))
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
 }
 
 /// How many accesses a record has, and of how many kinds; none if it keeps none.

@@ -5,8 +5,9 @@
 //! more when nothing is to be done. A stand-in for rustc links the same script to each place, so that the
 //! time is Cargo's and the jail's. Where cost is linear, the last column stays as it is.
 //!
-//! `cargo bench --bench scaling [-- MOST]`; up to 1,000 scripts unless told otherwise. Each launcher takes
-//! as much disk space as the program.
+//! `cargo bench --bench scaling [-- MOST]`; up to 1,000 scripts unless told otherwise.
+
+mod cost;
 
 use std::env;
 use std::error::Error;
@@ -15,15 +16,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use cost::{Cost, median, run};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_cargo-brig");
 const ACCESSES: [u32; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const SCRIPTS: [usize; 6] = [10, 100, 300, 1_000, 3_000, 10_000];
 const USUAL_MOST: usize = 1_000;
+/// So often nothing is built.
+const AGAIN: usize = 3;
 
 /// Looks for so many files that are not there, as a build looks for headers.
 const SCRIPT: &str = r#"
@@ -59,39 +61,8 @@ esac
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What running something took.
-struct Cost {
-    wall: Duration,
-    cpu: Duration,
-}
-
-fn children() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let duration = |time: nix::sys::time::TimeVal| {
-        Duration::new(
-            u64::try_from(time.tv_sec()).unwrap_or(0),
-            u32::try_from(time.tv_usec() * 1000).unwrap_or(0),
-        )
-    };
-    Ok(duration(usage.user_time()) + duration(usage.system_time()))
-}
-
-fn run(command: &mut Command) -> Result<Cost> {
-    let (before, start) = (children()?, Instant::now());
-    let output = command.stdin(Stdio::null()).output()?;
-    let wall = start.elapsed();
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
-    }
-    Ok(Cost { wall, cpu: children()?.saturating_sub(before) })
-}
-
 fn rustc() -> OsString {
     env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"))
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 fn script(root: &Path) -> Result<PathBuf> {
@@ -124,13 +95,13 @@ fn accesses(root: &Path, script: &Path) -> Result<()> {
                 .env("RUSTC", rustc());
             command
         };
-        let bare = run(&mut prepared(Command::new(script)))?;
+        let bare = run(&mut prepared(Command::new(script)))?.0;
         let mut jailed = Command::new(TOOL);
         jailed.args(["exec", "--record"]).arg(&record).arg("--").arg(script);
-        let jailed = run(&mut prepared(jailed))?;
-        let more = jailed.cpu.saturating_sub(bare.cpu).as_secs_f64() * 1e6 / f64::from(count);
+        let jailed = run(&mut prepared(jailed))?.0;
+        let more = (jailed.cpu - bare.cpu) * 1000.0 / f64::from(count);
         let size = fs::metadata(&record)?.len() / u64::from(count);
-        let [bare, jailed] = [bare.wall, jailed.wall].map(milliseconds);
+        let [bare, jailed] = [bare.wall, jailed.wall];
         println!("{count:>8}  {bare:>11.1}  {jailed:>11.1}  {more:>29.1}  {size:>25}");
     }
     Ok(())
@@ -179,23 +150,29 @@ fn scripts(root: &Path, script: &Path, most: usize) -> Result<()> {
                 .env("T_RUSTC", rustc())
                 .env("T_SCRIPT", script)
                 .env_remove("CARGO_BUILD_TARGET");
-            run(&mut command)
+            run(&mut command).map(|(cost, _)| cost)
         };
-        let plain = [build(&cargo, &[])?, build(&cargo, &[])?];
+        let builds = |program: &OsString, words: &[&str]| -> Result<[f64; 2]> {
+            let everything = build(program, words)?;
+            let nothing = (0..AGAIN).map(|_| build(program, words));
+            let nothing: Vec<Cost> = nothing.collect::<Result<_>>()?;
+            Ok([everything.wall, median(nothing.iter().map(|cost| cost.wall))])
+        };
+        let plain = builds(&cargo, &[])?;
         fs::remove_dir_all(directory.join("target"))?;
         let jailed = TOOL.into();
-        let jailed = [build(&jailed, &["brig"])?, build(&jailed, &["brig"])?];
+        let jailed = builds(&jailed, &["brig"])?;
         let more = |build: usize| {
-            let more = milliseconds(jailed[build].wall) - milliseconds(plain[build].wall);
+            let more = jailed[build] - plain[build];
             more / f64::from(u32::try_from(count).unwrap_or(u32::MAX))
         };
         println!(
             "{count:>7}  {:>9.2} {:>9.2}  {:>23.2}  {:>9.0}  {:>9.0}  {:>23.3}",
-            plain[0].wall.as_secs_f64(),
-            jailed[0].wall.as_secs_f64(),
+            plain[0] / 1000.0,
+            jailed[0] / 1000.0,
             more(0),
-            milliseconds(plain[1].wall),
-            milliseconds(jailed[1].wall),
+            plain[1],
+            jailed[1],
             more(1),
         );
         fs::remove_dir_all(&directory)?;

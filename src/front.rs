@@ -28,6 +28,7 @@ use crate::cli;
 use crate::completeness;
 use crate::config::{Config, LinksOverride};
 use crate::exit::{self, Ending};
+use crate::launcher;
 use crate::policies;
 use crate::policy::layers::Places;
 use crate::policy::{Builtin, Layers};
@@ -95,7 +96,7 @@ pub enum Error {
     },
     /// The program's own path.
     #[error("cannot tell where cargo-brig itself is installed")]
-    OwnPath(#[source] io::Error),
+    OwnPath(#[from] launcher::Error),
     /// Cargo cannot be started or waited for.
     #[error("cannot run `{}`", .program.to_string_lossy())]
     Cargo {
@@ -189,7 +190,7 @@ fn cargo_in_force(
     policy: Option<PathBuf>,
     session: &Session,
 ) -> Result<Command, Error> {
-    let own = own_path()?;
+    let own = launcher::own_path()?;
     let wrapper = users_wrapper(config, &own)?;
     let mut cargo = command_line.cargo();
     cargo.args(arguments).env("RUSTC_WRAPPER", &own);
@@ -302,21 +303,6 @@ fn working_directory(command_line: &CommandLine) -> PathBuf {
         Some(directory) => current.join(directory),
         None => current,
     }
-}
-
-/// The program's own path, by which Cargo will call it. A program that was replaced while it runs
-/// shows as deleted; the new one at the same place is as good.
-///
-/// # Errors
-/// [`Error::OwnPath`].
-pub fn own_path() -> Result<PathBuf, Error> {
-    let path = fs::read_link("/proc/self/exe").map_err(Error::OwnPath)?;
-    if path.is_file() {
-        return Ok(path);
-    }
-    let text = path.to_string_lossy();
-    let path = PathBuf::from(text.strip_suffix(" (deleted)").unwrap_or(&text));
-    fs::canonicalize(path).map_err(Error::OwnPath)
 }
 
 /// The wrapper that the user had, which ours will call.

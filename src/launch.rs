@@ -20,7 +20,7 @@ use crate::exit;
 use crate::finding::Finding;
 use crate::instruction::Instruction;
 use crate::jail::{self, Plan};
-use crate::launcher::{self, Trailer};
+use crate::launcher::{self, Launched};
 use crate::output;
 use crate::planted;
 use crate::policy::allowing::relaying;
@@ -45,9 +45,6 @@ const TOLD: usize = 100;
 /// because the exit code is not 0.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The launcher's own file.
-    #[error(transparent)]
-    Launcher(#[from] launcher::Error),
     /// Where the settings are.
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -96,22 +93,18 @@ pub struct Request {
 }
 
 impl Request {
-    /// The request of the running program, which is a launcher with this trailer.
-    ///
-    /// # Errors
-    /// If it cannot be told where the program lies.
-    pub fn of_launcher(trailer: Trailer) -> Result<Self, Error> {
-        let path = "/proc/self/exe";
-        let launcher = fs::read_link(path)
-            .map_err(|source| launcher::Error::OwnFile { path: path.into(), source })?;
-        Ok(Self {
-            script: launcher.with_file_name(&trailer.script),
-            arguments: env::args_os().collect(),
+    /// The request of a launcher that was started.
+    #[must_use]
+    pub fn of_launcher(launched: Launched) -> Self {
+        let Launched { path, trailer, arguments } = launched;
+        Self {
+            script: path.with_file_name(&trailer.script),
+            arguments,
             workspace: trailer.workspace,
-            launcher,
+            launcher: path,
             record: None,
             private: None,
-        })
+        }
     }
 
     /// The request of `cargo brig exec`: a program and its arguments. If the program is a launcher,

@@ -1,17 +1,19 @@
 //! The launcher: the file that stands in for a compiled build script.
 //!
-//! A launcher is a byte-for-byte copy of this program with a [`Trailer`] behind it. The copy is
-//! what makes it safe to be in `target/`: a linker that writes through a link can reach nothing but
-//! that copy, and the program loads nothing that a script could have planted. This file knows how
-//! to write a launcher, how to recognise one and how to read the trailer of the running program; it
-//! does not know where Cargo wants it (that is [`crate::shim`]) or what a launcher does
-//! ([`crate::launch`]).
+//! A launcher is a program of a few kilobytes ([`starter.rs`](../src/launcher/starter.rs)) that executes
+//! cargo-brig by the path at which it lay when the script was compiled, with a [`Trailer`] behind it. It
+//! is a file of its own, so that a linker that writes through a link can reach nothing but that file, and
+//! loads nothing that a script could have planted. This file knows how to write a launcher, how to
+//! recognise one and how to read its trailer; it does not know where Cargo wants it (that is
+//! [`crate::shim`]) or what is done when one was started ([`crate::launch`]).
+
+pub mod slot;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,15 +21,16 @@ use sha2::{Digest, Sha256};
 
 use crate::digest;
 use crate::leftovers;
-use crate::sys;
 
+/// What every launcher begins with, but for the path in it.
+const STARTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/starter"));
 const MAGIC: &[u8; 12] = b"\x7fBRIGLAUNCH\n";
 /// Version of the layout below; another one is not read.
 const FORMAT: u32 = 1;
 /// Magic, format, length of the body.
 const FOOTER: usize = 12 + 4 + 4;
-/// No file name and path together come near this; a larger length is a damaged file.
-const LONGEST_BODY: u64 = 64 * 1024;
+/// No launcher comes near this with the longest of names and paths.
+const LARGEST: u64 = 64 * 1024;
 /// What the script's own file is called: the launcher's name and this.
 pub const SCRIPT_SUFFIX: &str = ".brig-script";
 
@@ -46,7 +49,16 @@ pub enum Error {
     /// The running program's own file.
     #[error("cannot read the program's own file `{path}`")]
     OwnFile {
-        /// `/proc/self/exe`.
+        /// `/proc/self/exe`, or where that leads.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Reading what may be a launcher.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
         path: PathBuf,
         /// Cause.
         #[source]
@@ -70,7 +82,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The trailer is not what this version writes.
+    /// It has no trailer, or one that this version does not write.
     #[error("the launcher `{path}` is damaged or of another version of cargo-brig")]
     Damaged {
         /// The launcher.
@@ -107,65 +119,52 @@ impl Trailer {
     }
 }
 
-/// A program file, taken apart.
-struct Image {
-    /// Length of the program without a trailer.
-    program: u64,
-    trailer: Option<Trailer>,
+/// The trailer at the end of a file; none if the file does not end in one that this version writes.
+fn trailer_in(bytes: &[u8]) -> Option<Trailer> {
+    let (rest, footer) = bytes.split_at_checked(bytes.len().checked_sub(FOOTER)?)?;
+    let (magic, footer) = footer.split_at(MAGIC.len());
+    let (format, length) = footer.split_at(4);
+    if magic != MAGIC || format != FORMAT.to_le_bytes() {
+        return None;
+    }
+    let length = usize::try_from(u32::from_le_bytes(length.try_into().ok()?)).ok()?;
+    Trailer::from_body(&rest[rest.len().checked_sub(length)?..])
 }
 
-fn read_image(file: &File, path: &Path) -> io::Result<Result<Image, Error>> {
-    let length = file.metadata()?.len();
-    let plain = Ok(Ok(Image { program: length, trailer: None }));
-    let Some(footer_at) = length.checked_sub(FOOTER as u64) else {
-        return plain;
+/// The content of what may be a launcher; none if it is too large for one.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok((read as u64 <= LARGEST).then_some(bytes))
+}
+
+/// The program's own path, by which Cargo will call it, and launchers. A program that was replaced while
+/// it runs shows as deleted; the new one at the same place is as good.
+///
+/// # Errors
+/// [`Error::OwnFile`].
+pub fn own_path() -> Result<PathBuf, Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source| Error::OwnFile { path, source }
     };
-    let mut footer = [0; FOOTER];
-    file.read_exact_at(&mut footer, footer_at)?;
-    let (magic, rest) = footer.split_at(MAGIC.len());
-    if magic != MAGIC {
-        return plain;
+    let path = fs::read_link(OWN_FILE).map_err(failed(Path::new(OWN_FILE)))?;
+    if path.is_file() {
+        return Ok(path);
     }
-    let (format, body_length) = rest.split_at(4);
-    let body_length = u64::from(u32::from_le_bytes(body_length.try_into().expect("four bytes")));
-    let damaged = || Ok(Err(Error::Damaged { path: path.to_owned() }));
-    if format != FORMAT.to_le_bytes() || body_length > LONGEST_BODY {
-        return damaged();
-    }
-    let Some(body_at) = footer_at.checked_sub(body_length) else {
-        return damaged();
-    };
-    let mut body = vec![0; usize::try_from(body_length).expect("at most 64 KiB")];
-    file.read_exact_at(&mut body, body_at)?;
-    match Trailer::from_body(&body) {
-        Some(trailer) => Ok(Ok(Image { program: body_at, trailer: Some(trailer) })),
-        None => damaged(),
-    }
+    let bytes = path.as_os_str().as_bytes();
+    let replaced = Path::new(OsStr::from_bytes(bytes.strip_suffix(b" (deleted)").unwrap_or(bytes)));
+    fs::canonicalize(replaced).map_err(failed(&path))
 }
 
-fn own_file() -> Result<(File, Image), Error> {
-    let path = Path::new(OWN_FILE);
-    let wrap = |source| Error::OwnFile { path: path.to_owned(), source };
-    let file = File::open(path).map_err(wrap)?;
-    let name = fs::read_link(path).map_err(wrap)?;
-    let image = read_image(&file, &name).map_err(wrap)??;
-    Ok((file, image))
-}
-
-/// How the names of build scripts' files begin: as Cargo runs them, and as rustc writes them
-/// (`src/cargo/util/toml/targets.rs`).
-const SCRIPT_NAMES: &[&[u8]] = &[b"build-script-", b"build_script_", b"metabuild-", b"metabuild_"];
-
-/// SHA-256 of the running program without a trailer, in lower-case hexadecimal digits.
+/// SHA-256 of the running program, in lower-case hexadecimal digits.
 ///
 /// # Errors
 /// If `/proc/self/exe` cannot be read.
 pub fn own_digest() -> Result<String, Error> {
-    let (mut file, image) = own_file()?;
     let wrap = |source| Error::OwnFile { path: OWN_FILE.into(), source };
-    file.seek(SeekFrom::Start(0)).map_err(wrap)?;
+    let mut program = File::open(OWN_FILE).map_err(wrap)?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
-    let mut program = file.take(image.program);
     loop {
         match program.read(&mut buffer).map_err(wrap)? {
             0 => break,
@@ -175,70 +174,68 @@ pub fn own_digest() -> Result<String, Error> {
     Ok(digest::hex(&hasher.finalize()))
 }
 
-/// The trailer of the running program: `Some` if it was started as a launcher.
+/// A launcher, without its trailer, that executes the running program.
+fn program() -> Result<&'static [u8], Error> {
+    static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program);
+    }
+    let path = own_path()?.into_os_string().into_vec();
+    let mut program = STARTER.to_vec();
+    let place = program.windows(slot::MARK.len()).position(|window| window == slot::MARK);
+    let place = place.expect("build.rs has compiled what has this place");
+    let slot = &mut program[place..place + slot::SIZE];
+    slot.fill(0);
+    slot[..path.len()].copy_from_slice(&path);
+    Ok(PROGRAM.get_or_init(|| program))
+}
+
+/// What the running program was started as, if a launcher has executed it.
+#[derive(Debug)]
+pub struct Launched {
+    /// The launcher.
+    pub path: PathBuf,
+    /// What it knows.
+    pub trailer: Trailer,
+    /// The arguments that it was given, its name first.
+    pub arguments: Vec<OsString>,
+}
+
+/// Whether the running program, which has these arguments, was executed by a launcher.
 ///
 /// # Errors
-/// [`Error::OwnFile`] if `/proc/self/exe` cannot be read, [`Error::Damaged`] if it ends in a trailer
-/// that cannot be understood, or in none and lies where a launcher does. Cargo runs scripts without
-/// arguments, and without this the program would then print its help: a script that did nothing, and
-/// succeeded.
-pub fn own_trailer() -> Result<Option<Trailer>, Error> {
-    let (_, image) = own_file()?;
-    if image.trailer.is_none() {
-        let path = PathBuf::from(OWN_FILE);
-        let path = fs::read_link(&path).map_err(|source| Error::OwnFile { path, source })?;
-        let name = path.file_name().unwrap_or_default().as_bytes();
-        if SCRIPT_NAMES.iter().any(|start| name.starts_with(start)) {
-            return Err(Error::Damaged { path });
-        }
+/// [`Error::Read`] if that cannot be read, [`Error::Damaged`] if it has no trailer that can be
+/// understood: it must not pass for a script that did nothing, and succeeded.
+pub fn launched(arguments: &[OsString]) -> Result<Option<Launched>, Error> {
+    let [name, file, arguments @ ..] = arguments else { return Ok(None) };
+    if name.as_bytes() != slot::NAME.to_bytes() {
+        return Ok(None);
     }
-    Ok(image.trailer)
+    let failed = |source| Error::Read { path: file.into(), source };
+    let path = fs::canonicalize(file).map_err(failed)?;
+    let bytes = read(&path).map_err(failed)?.unwrap_or_default();
+    let Some(trailer) = trailer_in(&bytes) else { return Err(Error::Damaged { path }) };
+    Ok(Some(Launched { path, trailer, arguments: arguments.to_vec() }))
 }
 
 /// Whether the file at `path` ends in a launcher's trailer. Says nothing about the program before
 /// it: see [`is_genuine`].
 #[must_use]
 pub fn trailer_of(path: &Path) -> Option<Trailer> {
-    let file = File::open(path).ok()?;
-    read_image(&file, path).ok()?.ok()?.trailer
+    trailer_in(&read(path).ok()??)
 }
 
-/// Whether the file at `path` is a launcher whose program is, byte for byte, the running one.
+/// Whether the file at `path` is a launcher that executes the running program.
 ///
 /// # Errors
-/// If either file cannot be read.
+/// If that file cannot be read, or it cannot be told where the running program lies.
 pub fn is_genuine(path: &Path) -> Result<bool, Error> {
-    let own = own_program()?;
-    let failed = |source| Error::OwnFile { path: path.to_owned(), source };
-    let other = File::open(path).map_err(failed)?;
-    let Ok(image) = read_image(&other, path).map_err(failed)? else { return Ok(false) };
-    if image.trailer.is_none() || image.program != own.len() as u64 {
-        return Ok(false);
-    }
-    let mut buffer = vec![0; 256 * 1024];
-    let mut at = 0;
-    for piece in own.chunks(buffer.len()) {
-        let read = &mut buffer[..piece.len()];
-        other.read_exact_at(read, at).map_err(failed)?;
-        if read != piece {
-            return Ok(false);
-        }
-        at += piece.len() as u64;
-    }
-    Ok(true)
-}
-
-/// The running program without a trailer, which is read once: a build has many launchers to compare with it.
-fn own_program() -> Result<&'static [u8], Error> {
-    static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
-    if let Some(program) = PROGRAM.get() {
-        return Ok(program);
-    }
-    let (file, image) = own_file()?;
-    let mut program = Vec::new();
-    let read = file.take(image.program).read_to_end(&mut program);
-    read.map_err(|source| Error::OwnFile { path: OWN_FILE.into(), source })?;
-    Ok(PROGRAM.get_or_init(|| program))
+    let bytes = read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let program = program()?;
+    Ok(bytes.is_some_and(|bytes| {
+        let trailer = trailer_in(&bytes);
+        trailer.is_some_and(|trailer| bytes == [program, &trailer.to_bytes()].concat())
+    }))
 }
 
 /// Where the script of the launcher at `launcher` is.
@@ -284,25 +281,14 @@ pub fn install(path: &Path, workspace: Option<&Path>) -> Result<(), Error> {
     let beside = path.with_file_name(name);
     let write = || -> Result<(), Error> {
         let wrap = |source| Error::Write { path: beside.clone(), source };
-        let (mut own, image) = own_file()?;
+        let program = program()?;
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o755)
             .open(&beside)
             .map_err(wrap)?;
-        own.seek(SeekFrom::Start(0)).map_err(wrap)?;
-        // Interrupted, it goes on from where it was.
-        let rest = |own: &mut File| own.stream_position().map(|at| image.program - at);
-        let copy = || {
-            let length = rest(&mut own)?;
-            io::copy(&mut (&mut own).take(length), &mut file)
-        };
-        sys::uninterrupted(copy).map_err(wrap)?;
-        if rest(&mut own).map_err(wrap)? != 0 {
-            return Err(wrap(io::ErrorKind::UnexpectedEof.into()));
-        }
-        file.write_all(&trailer.to_bytes()).map_err(wrap)?;
+        file.write_all(&[program, &trailer.to_bytes()].concat()).map_err(wrap)?;
         let mode = fs::metadata(&script).map_err(wrap)?.permissions().mode();
         file.set_permissions(fs::Permissions::from_mode(mode & 0o777)).map_err(wrap)?;
         drop(file);
@@ -358,10 +344,21 @@ mod tests {
         fs::write(&path, "x").unwrap();
         install(&path, None).unwrap();
         let mut bytes = fs::read(&path).unwrap();
-        bytes[5000] ^= 1;
+        bytes[500] ^= 1;
         fs::write(&path, bytes).unwrap();
         assert!(trailer_of(&path).is_some());
         assert!(!is_genuine(&path).unwrap());
+    }
+
+    #[test]
+    fn a_path_of_any_length_has_its_place() {
+        let places = STARTER.windows(slot::MARK.len()).filter(|window| *window == slot::MARK);
+        assert_eq!(places.count(), 1);
+        let place = STARTER.windows(slot::MARK.len()).position(|window| window == slot::MARK);
+        let after = &STARTER[place.unwrap() + slot::MARK.len()..][..slot::SIZE - slot::MARK.len()];
+        assert!(after.iter().all(|byte| *byte == 0));
+        let path = own_path().unwrap();
+        assert!(program().unwrap()[place.unwrap()..].starts_with(path.as_os_str().as_bytes()));
     }
 
     #[test]

@@ -13,17 +13,16 @@ use cargo_brig::{audit, cli, doctor, freeze, front, launcher, policies, settings
 
 fn main() -> ExitCode {
     start_log();
-    match launcher::own_trailer() {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    match launcher::launched(&arguments) {
         Ok(None) => {}
-        Ok(Some(trailer)) => {
-            let ending = require_static()
-                .and_then(|()| Ok(Request::of_launcher(trailer)?))
-                .and_then(|request| Ok(launch::run(request)?));
+        Ok(Some(launched)) => {
+            let ending =
+                require_static().and_then(|()| Ok(launch::run(Request::of_launcher(launched))?));
             return end(ending, exit::NOT_RUN);
         }
         Err(error) => return end(Err(error.into()), exit::NOT_RUN),
     }
-    let arguments: Vec<OsString> = env::args_os().collect();
     let (program, rest) = arguments.split_first().map_or((None, &[][..]), |(p, r)| (Some(p), r));
     if let Some(directory) = program.and_then(|program| shim::linker::directory_of(program)) {
         let ending = require_static()

@@ -20,7 +20,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::{env, fs};
 
+use sha2::{Digest, Sha256};
+
 use crate::compile::{self, Compile};
+use crate::digest;
 use crate::launcher::{self, Trailer};
 use crate::policy::{Layers, Policy, layers};
 use crate::settings::{self, ParentEnvironment, Settings};
@@ -32,11 +35,16 @@ use invocation::{Compilation, Invocation, Paths};
 ///
 /// `RUSTC_WRAPPER` is in no fingerprint of Cargo's, but this text is (`util/rustc.rs`,
 /// `compiler/fingerprint`): with it, a script that was compiled without the shim is compiled
-/// again, on stable under another hash. The program's digest is part of it, because a launcher is a
-/// copy of the program: launchers of another version are not used any longer, those of the same
-/// version at another place are. Cargo keeps the text until the wrapper's file changes.
+/// again, on stable under another hash. The program's digest and path are part of it, because a launcher
+/// executes the program by that path: launchers of another version, or of a program at another place,
+/// are not used any longer. Cargo keeps the text until the wrapper's file changes.
 fn version_tag() -> Result<String, launcher::Error> {
-    Ok(format!("cargo-brig: {} {}\n", env!("CARGO_PKG_VERSION"), launcher::own_digest()?))
+    let path = launcher::own_path()?;
+    let mut hasher = Sha256::new();
+    hasher.update(launcher::own_digest()?);
+    hasher.update(path.as_os_str().as_bytes());
+    let digest = digest::hex(&hasher.finalize());
+    Ok(format!("cargo-brig: {} {digest}\n", env!("CARGO_PKG_VERSION")))
 }
 
 /// Why a compilation could not be wrapped.

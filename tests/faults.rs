@@ -21,6 +21,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use cargo_brig::launcher::trailer_of;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -541,14 +542,14 @@ fn shim_faults(every: usize) {
     fs::write(&compiler, format!("#!/bin/sh\ncp '{from}' '{to}'\n")).unwrap();
     fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).unwrap();
     let shim = place.shim(compiler.as_os_str());
-    let tool = fs::read(TOOL).unwrap();
+    let sound = place.inject(Injection::NONE, &shim);
+    let trailer = trailer_of(&launcher).expect("it is a launcher");
+    assert_eq!(trailer.script, "build_script_build.brig-script", "{}", shown(&sound.output));
+    let whole = fs::read(&launcher).unwrap();
     let is_whole = || {
-        let bytes = fs::read(&launcher).unwrap_or_default();
-        let trailer = bytes.strip_prefix(&tool[..]);
-        trailer.is_some_and(|trailer| trailer.starts_with(b"build_script_build.brig-script\0"))
+        fs::read(&launcher).is_ok_and(|bytes| bytes == whole)
             && fs::read(place.script()).unwrap() == fs::read(&made).unwrap()
     };
-    let sound = place.inject(Injection::NONE, &shim);
     assert!(sound.is_well() && is_whole(), "{}", shown(&sound.output));
     let beside = names(&place.unit());
     let faults = [

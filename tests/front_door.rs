@@ -1327,7 +1327,7 @@ fn brig_of(project: &Project, tool: &Path, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn a_tool_that_was_moved_compiles_nothing_again() {
+fn a_tool_that_was_moved_compiles_the_scripts_again() {
     let project = ship();
     let first = installation(&project, "first place");
     assert_eq!(summary(&succeed(&mut brig_of(&project, &first, &["build"]))), ONE_RUN);
@@ -1335,8 +1335,15 @@ fn a_tool_that_was_moved_compiles_nothing_again() {
     fs::create_dir(second.parent().unwrap()).unwrap();
     fs::rename(&first, &second).unwrap();
     let output = succeed(&mut brig_of(&project, &second, &["build"]));
-    assert_eq!(summary(&output), ONE_FRESH, "{}", shown(&output));
-    assert!(!stderr(&output).contains("Compiling"), "{}", shown(&output));
+    assert_eq!(summary(&output), ONE_RUN, "{}", shown(&output));
+    assert_eq!(summary(&succeed(&mut brig_of(&project, &second, &["build"]))), ONE_FRESH);
+    // Without the front door, too.
+    let third = project.root.join("third place/cargo-brig");
+    fs::create_dir(third.parent().unwrap()).unwrap();
+    fs::rename(&second, &third).unwrap();
+    let output = succeed(project.cargo(&["build"]).env("RUSTC_WRAPPER", &third));
+    assert!(stderr(&output).contains("Compiling ship"), "{}", shown(&output));
+    assert_eq!(summary(&succeed(&mut brig_of(&project, &third, &["build"]))), ONE_FRESH);
 }
 
 #[test]
@@ -1368,13 +1375,14 @@ fn without_the_tool_nothing_is_built() {
 }
 
 #[test]
-fn a_launcher_still_jails_when_the_tool_has_gone() {
+fn a_launcher_runs_nothing_as_long_as_the_tool_is_gone() {
     let script = "fn main() { if let Some(path) = std::env::var_os(\"REACH\") {\
                   std::fs::write(path, \"x\").unwrap(); } }";
     let project = Project::with_script("reaches", script);
     let tool = installation(&project, "tools");
     succeed(&mut brig_of(&project, &tool, &["build"]));
-    fs::remove_dir_all(tool.parent().unwrap()).unwrap();
+    let away = tool.with_file_name("away");
+    fs::rename(&tool, &away).unwrap();
     let record = project.files_named("target", "brig.json").remove(0);
     let out_dir = record.with_file_name("out");
     let launcher = project.files_named("target", "build-script-build").remove(0);
@@ -1385,6 +1393,16 @@ fn a_launcher_still_jails_when_the_tool_has_gone() {
         command.env("CARGO_PKG_NAME", "reaches").env("CARGO_PKG_VERSION", "1.2.3");
         command.env("REACH", &marker).current_dir(&project.root).output().unwrap()
     };
+    let output = run(&launcher);
+    assert_eq!(output.status.code(), Some(125), "{}", shown(&output));
+    let path = tool.to_str().unwrap();
+    let said = format!(
+        "error: brig: cannot execute `{path}`, which keeps this build script in the jail\n"
+    );
+    assert!(stderr(&output).starts_with(&said), "{}", shown(&output));
+    assert!(stderr(&output).contains("help: install cargo-brig there again"), "{}", shown(&output));
+    assert!(stdout(&output).is_empty() && !marker.exists());
+    fs::rename(&away, &tool).unwrap();
     let output = run(&launcher);
     assert_eq!(output.status.code(), Some(101), "{}", shown(&output));
     assert!(stderr(&output).contains("tried to create"), "{}", shown(&output));

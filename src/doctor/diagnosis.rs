@@ -15,7 +15,7 @@ use super::listener::{self, Listener};
 use super::machine::Machine;
 use super::{Failure, places, probe, reason, script, toolchain};
 use crate::jail::landlock::{FLOOR, is_in_a_jail};
-use crate::{front, settings, sys};
+use crate::{front, launcher, settings, sys};
 
 /// Version of the fields below; raised when one changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -66,7 +66,7 @@ impl Diagnosis {
             None => Err("a jail within the jail is refused".to_owned()),
             Some(Ok(laid)) => may_run(abi.unwrap_or(0), domain.as_ref())
                 .and_then(|()| front::require_static().map_err(|error| reason(&error)))
-                .and_then(|()| front::own_path().map_err(|error| reason(&error)))
+                .and_then(|()| launcher::own_path().map_err(|error| reason(&error)))
                 .and_then(|own| script::run(laid, &own)),
             Some(Err(error)) => Err(reason(error)),
         };

@@ -11,6 +11,7 @@ use super::check::{Check, Group};
 use super::reason;
 use crate::config::Config;
 use crate::front;
+use crate::launcher;
 use crate::policy::resolve::is_daemon_client;
 
 const GROUP: Group = Group::Toolchain;
@@ -84,7 +85,7 @@ fn find(program: &OsStr, directories: &[PathBuf]) -> Option<PathBuf> {
 
 fn program_in_path() -> Check {
     let id = "program-in-path";
-    let own = match front::own_path() {
+    let own = match launcher::own_path() {
         Ok(own) => own,
         Err(error) => {
             return Check::missing(
@@ -161,7 +162,7 @@ fn rustc_wrapper() -> Check {
     let id = "rustc-wrapper";
     let directory = env::current_dir().unwrap_or_default();
     let config = Config::load(&directory, &[]);
-    let own = front::own_path().unwrap_or_default();
+    let own = launcher::own_path().unwrap_or_default();
     let wrapper = match front::users_wrapper(&config, &own) {
         Ok(wrapper) => wrapper,
         Err(error) => {

@@ -8,12 +8,11 @@ use serde_json::Value;
 
 use super::command_line::CommandLine;
 use super::summary::Style;
-use super::{
-    Error, alias_bypasses, cargo_in_force, cover_by_linker, metadata, overridden, own_path,
-};
+use super::{Error, alias_bypasses, cargo_in_force, cover_by_linker, metadata, overridden};
 use super::{roots_in, wait, working_directory};
 use crate::completeness::{Completeness, Findings};
 use crate::config::{Config, LinksOverride};
+use crate::launcher;
 use crate::policies;
 use crate::policy::layers::Places;
 use crate::session::Session;
@@ -71,7 +70,7 @@ impl Preparation {
         let directory = working_directory(&command_line);
         let config = Config::load(&directory, &command_line.values("--config"));
         // What is refused is refused before anything is asked or changed.
-        super::users_wrapper(&config, &own_path()?)?;
+        super::users_wrapper(&config, &launcher::own_path()?)?;
         let metadata = metadata(&command_line, &["--no-deps"]);
         let (roots, workspace) = match &metadata {
             Some(metadata) => roots_in(metadata, &command_line, &directory),
@@ -103,7 +102,13 @@ impl Preparation {
             cargo.env(settings::WORKSPACE, workspace);
         }
         if command_line.bypasses_the_wrapper() || alias_bypasses(config, command_line) {
-            cover_by_linker(&mut cargo, command_line, config, roots.first(), &own_path()?)?;
+            cover_by_linker(
+                &mut cargo,
+                command_line,
+                config,
+                roots.first(),
+                &launcher::own_path()?,
+            )?;
         }
         let waits = |profile_dir: &Path| command_line.builds_in(profile_dir);
         let completeness = Completeness::begin(roots.clone(), waits)?;
