@@ -1042,12 +1042,17 @@ fn processes_of(project: &Project) -> Vec<Pid> {
     processes.map(Pid::from_raw).collect()
 }
 
-/// Who was started by nohup(1) ignores SIGHUP, and so would what it starts.
-#[expect(unsafe_code, reason = "a signal's disposition is set between fork and exec")]
-fn ended_by_hangup(command: &mut Command) {
-    // SAFETY: signal(2) is safe to call there (signal-safety(7)), and the default is no handler.
-    let reset =
-        || unsafe { signal(Signal::SIGHUP, SigHandler::SigDfl) }.map(drop).map_err(Into::into);
+/// Who was started by nohup(1) ignores SIGHUP, and in the background of a script two others, and so would
+/// what it starts.
+#[expect(unsafe_code, reason = "signals' dispositions are set between fork and exec")]
+fn ended_by_signals(command: &mut Command) {
+    let reset = || {
+        for of in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+            // SAFETY: signal(2) is safe to call there (signal-safety(7)), and the default is no handler.
+            unsafe { signal(of, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
     // SAFETY: the closure does nothing else.
     unsafe { command.pre_exec(reset) };
 }
@@ -1063,7 +1068,7 @@ impl<'a> Running<'a> {
     /// Starts the command in a process group of its own, and waits for the script.
     fn start(project: &'a Project, mut command: Command) -> Self {
         command.stdout(Stdio::piped()).process_group(0);
-        ended_by_hangup(&mut command);
+        ended_by_signals(&mut command);
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut running = Self { project, child, stdout };

@@ -8,10 +8,15 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use cargo_brig::launcher::slot;
 
 use support::{Project, TOOL, cargo, clean_command, fail, shown, stderr, succeed};
 
@@ -609,10 +614,10 @@ fn a_launcher_with_a_damaged_trailer_runs_nothing_and_says_so() {
 fn a_changed_launcher_does_not_pass_the_audit() {
     let (project, launcher) = with_launcher();
     let mut bytes = fs::read(&launcher).unwrap();
-    // A letter of the help text, so that the program goes on working.
-    let text = b"Any Cargo command can follow";
+    // A letter of a message, so that the program goes on working.
+    let text = b"cannot execute";
     let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
-    bytes[at] = b'M';
+    bytes[at] = b'C';
     fs::write(&launcher, bytes).unwrap();
     let output = fail(&mut project.brig(&["check"]));
     assert_eq!(output.status.code(), Some(3), "{}", shown(&output));
@@ -669,11 +674,10 @@ fn a_dynamic_program_serves_in_no_role() {
     let dynamic = &dynamic_program();
     let script = "build_script_build";
     let rustc = ["rustc", "--crate-name", script, "--crate-type", "bin", "build.rs"];
-    // A launcher is a copy of the program with this behind it.
+    // A launcher has this at its end.
     let launcher = project.root.join(script);
-    let mut bytes = fs::read(dynamic).unwrap();
     let body = b"build_script_build.brig-script\0";
-    bytes.extend_from_slice(body);
+    let mut bytes = body.to_vec();
     bytes.extend_from_slice(b"\x7fBRIGLAUNCH\n\x01\0\0\0");
     bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
     let bare = project.root.join("build_script_build.brig-script");
@@ -688,14 +692,16 @@ fn a_dynamic_program_serves_in_no_role() {
         ("shim", dynamic, &rustc, 125),
         ("linker shim", &link, &["-o", script], 125),
         ("exec", dynamic, &["exec", "--", "./build_script_build.brig-script"], 125),
-        ("launcher", &launcher, &[], 125),
+        ("launcher", dynamic, &[script], 125),
     ];
     for (role, program, arguments, code) in roles {
         if role == "launcher" {
             fs::write(&launcher, &bytes).unwrap();
-            fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let mut command = clean_command(program);
+        if role == "launcher" {
+            command.arg0(OsStr::from_bytes(slot::NAME.to_bytes()));
+        }
         command.args(arguments).env("OUT_DIR", project.root.join("ran"));
         let output =
             fail(command.env("CARGO_MANIFEST_DIR", &project.root).current_dir(&project.root));
