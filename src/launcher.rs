@@ -1,6 +1,6 @@
 //! The launcher: the file that stands in for a compiled build script.
 //!
-//! A launcher is a program of a few kilobytes ([`starter.rs`](../src/launcher/starter.rs)) that executes
+//! A launcher is a program of a few kilobytes (`launcher/starter.rs`, a crate of its own) that executes
 //! cargo-brig by the path at which it lay when the script was compiled, with a [`Trailer`] behind it. It
 //! is a file of its own, so that a linker that writes through a link can reach nothing but that file, and
 //! loads nothing that a script could have planted. This file knows how to write a launcher, how to
