@@ -155,7 +155,10 @@ impl Request {
         }
         let (found, created) = match self.open(call, procfs, &place) {
             Ok(opened) => opened,
-            Err(errno) if errno != Errno::EINVAL && !has_room_to_fail(call.pid, procfs) => {
+            Err(Errno::ENOENT) if may_have_many(call.pid) => {
+                return self.failed(procfs, &place, Errno::ENOENT);
+            }
+            Err(errno) if errno != Errno::EINVAL && !has_room(call.pid, procfs) => {
                 return self.failed(procfs, &place, Errno::EMFILE);
             }
             Err(errno) => {
@@ -398,26 +401,21 @@ fn set_id() -> u64 {
 /// (Linux 6.2), and a new one gets the lowest free number.
 fn has_room(pid: u32, procfs: &Procfs) -> bool {
     let Ok(limit) = sys::limit_of(pid, Resource::RLIMIT_NOFILE) else { return true };
-    has_room_below(limit, pid, procfs)
-}
-
-/// Whether a process gets another error than that of a full table, if its open fails. One that may have
-/// many descriptors is not asked how many it has: it opens nothing either way, and compilers look in
-/// vain for most of what they open.
-fn has_room_to_fail(pid: u32, procfs: &Procfs) -> bool {
-    /// What a process may have by default (`INR_OPEN_CUR` in the kernel's `include/uapi/linux/fs.h`).
-    const MANY: u64 = 1024;
-    let Ok(limit) = sys::limit_of(pid, Resource::RLIMIT_NOFILE) else { return true };
-    limit >= MANY || has_room_below(limit, pid, procfs)
-}
-
-fn has_room_below(limit: u64, pid: u32, procfs: &Procfs) -> bool {
     if procfs.directories.open_descriptors(pid).is_ok_and(|count| count < limit) {
         return true;
     }
     let Ok(all) = fs::read_dir(format!("/proc/{pid}/fd")) else { return true };
     let below = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
     (below.filter(|number| *number < limit).count() as u64) < limit
+}
+
+/// Whether a process may have so many descriptors that it is not asked how many it has when it has looked
+/// for what is not there, as compilers do with most of what they open. With all of them in use it
+/// hears of that, and not of its full table; it gets nothing either way.
+fn may_have_many(pid: u32) -> bool {
+    /// What a process may have by default (`INR_OPEN_CUR` in the kernel's `include/uapi/linux/fs.h`).
+    const MANY: u64 = 1024;
+    sys::limit_of(pid, Resource::RLIMIT_NOFILE).is_ok_and(|limit| limit >= MANY)
 }
 
 /// The structure that openat2(2) takes (`copy_struct_from_user`).
