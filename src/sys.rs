@@ -1,8 +1,8 @@
 //! System calls that neither `std` nor `nix` offers in a safe form.
 //!
-//! The only module of the program that contains `unsafe`; the library that is preloaded is a program of its
-//! own, and tests make raw calls. Every function here is safe to call, makes
-//! one system call (or one libc call that wraps it), and says which man page or kernel document
+//! The only module of the program that contains `unsafe`; the library that is preloaded and what a launcher
+//! starts as are programs of their own, and tests make raw calls. Every function here is safe to call,
+//! makes one system call (or one libc call that wraps it), and says which man page or kernel document
 //! describes it. It knows nothing of policies, units or records.
 
 #![expect(

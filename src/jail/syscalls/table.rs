@@ -415,6 +415,7 @@ pub const TOPICS: &[Topic] = &[
             both("fallocate", 285, 47, ALLOW),
             both("fadvise64", 221, 223, ALLOW),
             both("readahead", 187, 213, ALLOW),
+            // It waits until the warden has that file no longer open.
             both("flock", 73, 32, NOTIFY),
             x86_64("getdents", 78, ALLOW),
             both("getdents64", 217, 61, ALLOW),
