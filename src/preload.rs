@@ -1,8 +1,9 @@
 //! The preloaded library, as a file that a script's programs can load.
 //!
-//! It tells which environment variables they ask for: `library.rs` beside the other file of this
-//! module is its source, a crate of its own, which `build.rs` compiles. What it notes the warden
-//! reads ([`crate::warden::asked`]).
+//! It tells which environment variables they ask for, and answers what is known of paths: `library.rs`
+//! beside this module is its source, a crate of its own, which `build.rs` compiles. What it notes the
+//! warden reads ([`crate::warden::asked`]), and what is known the warden tells it
+//! ([`crate::warden::known`]).
 
 pub mod protocol;
 

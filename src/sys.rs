@@ -19,6 +19,7 @@ mod memory;
 mod mount;
 mod process;
 mod seccomp;
+mod shared;
 mod signal;
 mod socket;
 
@@ -41,6 +42,7 @@ pub use seccomp::{
     Answer, Notification, add_descriptor, add_filter, answer_notification, install_filter,
     is_waiting, receive_notification, try_filter_flags, wake_listener_on_same_cpu,
 };
+pub use shared::Shared;
 pub use signal::{ignore, let_interrupt, reset_signal_dispositions};
 pub use socket::{descriptor_of, disconnect, socket_option, thread_descriptor};
 

@@ -24,6 +24,7 @@ pub mod found;
 pub mod hand_over;
 pub mod here;
 pub mod hidden;
+pub mod known;
 pub mod look;
 pub mod macros;
 pub mod metadata;

@@ -227,7 +227,8 @@ pub(super) const FCNTL: Rule = Rule::ByArguments(
 
 /// `PR_SET_MM` rewrites what `/proc/PID` says of a process, and `PR_SET_DUMPABLE` closes it to the
 /// warden, unless it sets the ordinary 1 (`SUID_DUMP_USER`). `PR_SET_PTRACER` opens it to others,
-/// and `PR_SCHED_CORE` ties processors to another process.
+/// and `PR_SCHED_CORE` ties processors to another process. Of a filter of the script's own the warden
+/// hears, as of one by seccomp(2): the preloaded library does nothing that it could forbid.
 pub(super) const PRCTL: Rule = Rule::ByArguments(
     &[
         case(&[int(0, libc::PR_SET_DUMPABLE), long(1, 1)], Action::Allow),
@@ -235,6 +236,7 @@ pub(super) const PRCTL: Rule = Rule::ByArguments(
         case(&[int(0, libc::PR_SET_MM)], Action::Deny(libc::EPERM)),
         case(&[int(0, libc::PR_SET_PTRACER)], Action::Deny(libc::EPERM)),
         case(&[int(0, libc::PR_SCHED_CORE)], Action::Deny(libc::EPERM)),
+        case(&[int(0, libc::PR_SET_SECCOMP)], Action::Notify),
     ],
     Action::Allow,
 );
@@ -242,7 +244,7 @@ pub(super) const PRCTL: Rule = Rule::ByArguments(
 /// `SECCOMP_FILTER_FLAG_NEW_LISTENER` (1 << 3, seccomp(2)). EBUSY is what the kernel says when
 /// there is one already.
 pub(super) const SECCOMP: Rule =
-    Rule::ByArguments(&[case(&[flag_unset(1, 1 << 3)], Action::Allow)], Action::Deny(libc::EBUSY));
+    Rule::ByArguments(&[case(&[flag_unset(1, 1 << 3)], Action::Notify)], Action::Deny(libc::EBUSY));
 
 /// Asking (0xffffffff) and the ordinary personality (0) are allowed. Others make every mapping
 /// executable, switch address randomization off or change what uname(2) says, and with it what is

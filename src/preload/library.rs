@@ -1,16 +1,21 @@
-//! The preloaded library: `getenv` and its kin, which note the name and answer as the C library does.
+//! The preloaded library: `getenv` and its kin, which note the name and answer as the C library does;
+//! and what is asked most often of files ([`real_path`], [`files`]), which it answers for less.
 //!
 //! A crate of its own, compiled by `build.rs` and embedded in the program. It is loaded into every
-//! dynamic program that a script starts, so it needs no other library, has no constructor and only
-//! one symbol to be resolved, `environ`; and it does nothing but what is said here. It never fails,
-//! never waits, allocates nothing and holds no lock, so that threads, signal handlers and children
-//! of fork(2) and vfork(2) may call it as they may call the C library's.
+//! dynamic program that a script starts, so it needs no other library and takes of others only what is
+//! there; and it does nothing but what is said here. It never fails, never waits, allocates nothing and
+//! holds no lock, so that threads, signal handlers and children of fork(2) and vfork(2) may call it as
+//! they may call the C library's.
 
 #![no_std]
 #![no_builtins]
 
+mod files;
+mod known;
+mod others;
 mod protocol;
 mod real_path;
+mod system_call;
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
@@ -22,6 +27,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32};
 use protocol::{
     COUNT, FILE_NAME, LONGEST, NAMES, NUMBER, OVERFLOW, SIZE, SLOTS, TEXT_SIZE, TOLD, USED, VERSION,
 };
+use system_call::{EINTR, MADVISE, system_call};
 
 /// See [`protocol`]. Page-aligned, so that it lies in anonymous memory only.
 #[repr(C, align(4096))]
@@ -129,56 +135,12 @@ impl Book {
     /// Tells the warden where the book is.
     #[cold]
     fn tell(&self) {
-        const EINTR: isize = -4;
         /// A child of fork(2) begins with an empty book and tells of it (madvise(2), Linux 4.14).
         const MADV_WIPEONFORK: usize = 18;
         let address = (&raw const *self).expose_provenance();
         system_call(MADVISE, address, SIZE, MADV_WIPEONFORK);
         while system_call(NUMBER as usize, address, SIZE, VERSION as usize) == EINTR {}
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-const MADVISE: usize = 28;
-#[cfg(target_arch = "aarch64")]
-const MADVISE: usize = 233;
-
-/// A call that reads and writes no more memory than its arguments say.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn system_call(number: usize, first: usize, second: usize, third: usize) -> isize {
-    let result;
-    // SAFETY: the kernel keeps all registers but rax, rcx and r11 (syscall(2)).
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") number as isize => result,
-            in("rdi") first,
-            in("rsi") second,
-            in("rdx") third,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result
-}
-
-/// A call that reads and writes no more memory than its arguments say.
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn system_call(number: usize, first: usize, second: usize, third: usize) -> isize {
-    let result;
-    // SAFETY: the kernel keeps all registers but x0 (syscall(2)).
-    unsafe {
-        asm!(
-            "svc 0",
-            in("x8") number,
-            inlateout("x0") first as isize => result,
-            in("x1") second,
-            in("x2") third,
-            options(nostack),
-        );
-    }
-    result
 }
 
 // Weak: a program without a C library has none, and must start all the same.

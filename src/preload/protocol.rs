@@ -45,3 +45,49 @@ pub const TEXT_SIZE: usize = SIZE - TEXT;
 pub const SIZE: usize = 17 * 4096;
 
 const _: () = assert!(TEXT_SIZE < u16::MAX as usize);
+
+/// The table of what is known of absolute paths, in 64-bit words: a header, a hash table, and a text.
+///
+/// Only the warden writes it, and only adds to it: first a path to the text, then its place to the hash
+/// table. When something of it may have changed, the whole table is closed for good.
+pub mod known {
+    /// What the library opens to read the table: the warden gives it as a file of [`SIZE`] bytes, or says
+    /// `ENOENT` as long as there is none. Without a jail that is `ENOTDIR`. Not a call of its own, as the
+    /// others above: a program that has forbidden itself most calls may still open files.
+    pub const PATH: &core::ffi::CStr = c"/dev/null/cargo-brig/known";
+    /// Not 0 if the table is closed.
+    pub const CLOSED: usize = 0;
+    /// Where the hash table is.
+    pub const SLOTS: usize = 8;
+    /// So many slots it has. A slot is 0, or the upper half of a path's [`hash`] and, in its own lower half,
+    /// the path's place in the text, counted from 1.
+    pub const SLOT_COUNT: usize = 1 << 14;
+    /// A path lies in one of so many slots, from that of its hash on.
+    pub const PROBES: usize = 32;
+    /// Where the text is: of each path its length in bytes in the lower half of a word and what is known of it
+    /// in the upper, to which more may be added; then its bytes, up to a whole word.
+    pub const TEXT: usize = SLOTS + SLOT_COUNT;
+    /// The whole table, in bytes: whole pages of any size.
+    pub const SIZE: usize = 18 << 16;
+
+    /// The lower half of a slot.
+    pub const PLACE: u64 = 0xffff_ffff;
+    /// The lower half of such a word.
+    pub const LENGTH: u64 = 0xffff_ffff;
+    /// There is nothing to be read there, and somebody has tried to.
+    pub const NOTHING_TO_READ: u64 = 1 << 32;
+    /// There is nothing to be looked at, and somebody has tried to.
+    pub const NOTHING_TO_LOOK_AT: u64 = 1 << 33;
+    /// The path has no real path (realpath(3)), and somebody has asked for it.
+    pub const NO_REAL_PATH: u64 = 1 << 34;
+    /// It is its own real path, and somebody has asked for it.
+    pub const REAL_PATH: u64 = 1 << 35;
+    /// The hash of nothing (FNV-1a).
+    pub const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+    /// The hash of one byte more.
+    #[must_use]
+    pub const fn hash(before: u64, byte: u8) -> u64 {
+        (before ^ byte as u64).wrapping_mul(0x0100_0000_01b3)
+    }
+}

@@ -209,6 +209,15 @@ impl<'a, 'g> Thread<'a, 'g> {
                 open::Opened::File(file, close_on_exec, uses) => {
                     (self.give_shared(call, file, close_on_exec), uses)
                 }
+                open::Opened::Table => {
+                    let table = self.observer().known.file();
+                    match table {
+                        Some(table) => self.give_shared(call, table, true),
+                        None => self.give(call, Answer::Fail(Errno::ENOENT)),
+                    }
+                    .ok();
+                    return None;
+                }
                 open::Opened::Later(waiting) => return Some(waiting),
             };
             self.observer().note(process, &uses, given.err());
@@ -316,10 +325,8 @@ impl<'a, 'g> Thread<'a, 'g> {
                 let Seen { used, answer } = Seen::by(call, request, &self.procfs, self.all.grants);
                 (used, answer)
             };
-            if let Some((Use { kind, path }, found)) = used {
-                let mut observer = self.observer();
-                let outcome = observer.judged(kind, &path, found.err());
-                observer.add(kind, &path, outcome, process);
+            if let Some((used, found)) = used {
+                self.observer().add_use(&used, found.err(), process);
             }
             return Some(answer);
         }
@@ -358,6 +365,11 @@ impl<'a, 'g> Thread<'a, 'g> {
                 self.observer().told(call, process);
                 Answer::Fail(Errno::ENOSYS)
             }
+            // What such a process may still call, the preloaded library cannot know.
+            libc::SYS_seccomp | libc::SYS_prctl => {
+                self.observer().known.end();
+                Answer::Continue
+            }
             libc::SYS_exit_group => {
                 self.observer().exits(call, process);
                 Answer::Continue
@@ -371,11 +383,15 @@ impl<'a, 'g> Thread<'a, 'g> {
         if let Some(path) = path
             && result != Err(Errno::ENOSYS)
         {
+            let is_real = result.as_ref().is_ok_and(|real| *real == path);
+            let used = Use { kind: Kind::ReadLink, path };
             let mut observer = self.observer();
-            let outcome = observer.judged(Kind::ReadLink, &path, result.err());
-            observer.add(Kind::ReadLink, &path, outcome, process);
+            observer.add_use(&used, result.as_ref().err().copied(), process);
+            if is_real {
+                observer.known.note(used.kind, &used.path, true);
+            }
         }
-        result.map_or_else(Answer::Fail, |()| Answer::Done)
+        result.map_or_else(Answer::Fail, |_| Answer::Done)
     }
 
     fn change(

@@ -15,6 +15,7 @@ use super::argument;
 use super::asked::Asked;
 use super::found;
 use super::hidden::Hidden;
+use super::known::Known;
 use super::macros;
 use super::names::Use;
 use super::network::Network;
@@ -38,6 +39,8 @@ pub struct Observer<'a> {
     hidden: Hidden<'a>,
     outputs: Outputs<'a>,
     accesses: Accesses,
+    /// See [`Known`].
+    pub known: Known<'a>,
     /// See [`Network`].
     pub network: Network<'a>,
     asked: Asked<'a>,
@@ -67,6 +70,7 @@ impl<'a> Observer<'a> {
             hidden,
             outputs,
             accesses,
+            known: Known::new(grants),
             network,
             asked,
             processes,
@@ -184,6 +188,15 @@ impl<'a> Observer<'a> {
         }
     }
 
+    /// Adds one use of a path, which failed with this error if it did.
+    pub fn add_use(&mut self, Use { kind, path }: &Use, errno: Option<Errno>, process: u32) {
+        let outcome = self.judged(*kind, path, errno);
+        self.add(*kind, path, outcome, process);
+        if errno == Some(Errno::ENOENT) && outcome == Outcome::NotFound {
+            self.known.note(*kind, path, false);
+        }
+    }
+
     /// The outcome of a use of a path, which failed with this error: whether that is the jail's doing.
     #[must_use]
     pub fn judged(&self, kind: Kind, path: &[u8], errno: Option<Errno>) -> Outcome {
@@ -231,16 +244,15 @@ impl<'a> Observer<'a> {
 
     /// Notes uses of paths, and the error that they failed with.
     pub fn note(&mut self, process: u32, uses: &[Use], errno: Option<Errno>) {
-        for Use { kind, path } in uses {
-            if self.asked.is_library(path) {
+        for used in uses {
+            if self.asked.is_library(&used.path) {
                 if errno.is_none() {
                     self.asked.meets(process, &self.processes);
                     self.asked.loads(process);
                 }
                 continue;
             }
-            let outcome = self.judged(*kind, path, errno);
-            self.add(*kind, path, outcome, process);
+            self.add_use(used, errno, process);
         }
     }
 

@@ -19,6 +19,7 @@ use super::place::Place;
 use super::procfs::Procfs;
 use super::waiting::{Open, Waiting, Work};
 use crate::access::Kind;
+use crate::preload::protocol;
 use crate::sys::{self, Answer, Notification};
 
 /// The first `struct open_how` (openat2(2)): three numbers.
@@ -46,6 +47,8 @@ pub enum Opened {
     /// A regular file or a directory was opened; whether its descriptor is closed by execve(2), and what
     /// was done with which paths.
     File(OwnedFd, bool, Vec<Use>),
+    /// What is wanted is the table of what is known of paths ([`super::known`]).
+    Table,
     /// It waits.
     Later(Box<Waiting>),
 }
@@ -141,6 +144,9 @@ impl Request {
             // The call names nothing.
             Err(errno) => return Opened::Now(Answer::Fail(errno), Vec::new()),
         };
+        if place.name.as_c_str() == protocol::known::PATH {
+            return Opened::Table;
+        }
         if self.has(libc::O_PATH) {
             // Its flags are in memory: by the time the kernel reads them they can be others, and a file
             // would be opened that nobody has noted. Callers do without on older kernels.

@@ -17,8 +17,8 @@ use super::procfs::Procfs;
 use crate::sys::{self, Notification};
 
 /// Writes the real path of the first argument to where the second says, if it fits into as many
-/// bytes as the third says. Returns the path that was asked for, and what came of it.
-pub fn answer(call: &Notification, procfs: &Procfs) -> (Option<Vec<u8>>, Result<(), Errno>) {
+/// bytes as the third says. Returns the path that was asked for, and the real one.
+pub fn answer(call: &Notification, procfs: &Procfs) -> (Option<Vec<u8>>, Result<Vec<u8>, Errno>) {
     let place = match Place::of(call, PathAt(None, 0), procfs) {
         Ok(place) => place,
         Err(errno) => return (None, Err(errno)),
@@ -27,7 +27,7 @@ pub fn answer(call: &Notification, procfs: &Procfs) -> (Option<Vec<u8>>, Result<
     (Some(place.name(procfs)), result)
 }
 
-fn write(call: &Notification, procfs: &Procfs, place: &Place) -> Result<(), Errno> {
+fn write(call: &Notification, procfs: &Procfs, place: &Place) -> Result<Vec<u8>, Errno> {
     let [_, to, size, ..] = call.arguments;
     let mut path = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0)?.path;
     // A pipe has no path, and what is removed has none any more.
@@ -43,7 +43,10 @@ fn write(call: &Notification, procfs: &Procfs, place: &Place) -> Result<(), Errn
         sys::look(AT_FDCWD.as_raw_fd(), name, libc::AT_SYMLINK_NOFOLLOW)?;
     }
     match sys::write_memory(call.pid, to, &path) {
-        Ok(written) if written == path.len() => Ok(()),
+        Ok(written) if written == path.len() => {
+            path.pop();
+            Ok(path)
+        }
         Ok(_) | Err(Errno::EFAULT) => Err(Errno::EFAULT),
         // Not everywhere may one process write into another (ptrace(2), Yama): then it has to do
         // without.

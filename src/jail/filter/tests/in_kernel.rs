@@ -262,8 +262,10 @@ fn a_process_keeps_power_over_itself() {
     assert_eq!(filtered(|| call(libc::SYS_prctl, &[4, 1])), Ok(0));
     assert_eq!(filtered(|| call(libc::SYS_personality, &[0xffff_ffff])), Ok(0));
     assert_eq!(filtered(|| thread::spawn(|| 7).join().expect("a thread")), 7);
-    // A further filter only narrows.
-    assert_eq!(filtered(|| install(0)), 0);
+    // A further filter only narrows; the listener hears of it.
+    let (installed, heard) = listened(|| install(0));
+    assert_eq!(installed, 0);
+    assert!(heard.contains(&libc::SYS_seccomp), "{heard:?}");
 }
 
 #[test]

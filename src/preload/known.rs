@@ -1,0 +1,187 @@
+//! What is known of paths: asking for the warden's table of them, and looking into it.
+//!
+//! A compiler looks for each header in one directory after the other, and the next compiler does the same
+//! again. In the jail each such call is recorded, and costs as much as ten. What is in the table is
+//! recorded, and another time the warden would say the same.
+
+use core::ffi::{c_char, c_int};
+use core::mem::MaybeUninit;
+use core::ptr::{null_mut, with_exposed_provenance_mut};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+
+use super::others::{ENOENT, are_alone};
+use super::protocol::PATH_MAX;
+use super::protocol::known::{
+    CLOSED, LENGTH, SEED, PATH, PLACE, PROBES, SIZE, SLOT_COUNT, SLOTS, TEXT, hash,
+};
+use super::system_call::{CLOSE, GETCWD, MMAP, OPENAT, system_call, system_call_of_six};
+
+/// The table, mapped; null if there is none. A child of fork(2) has it, too.
+static TABLE: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
+/// How often this process was told that there is nothing.
+static MISSES: AtomicU32 = AtomicU32::new(0);
+/// After how many of those it asks for the table.
+static ENOUGH: AtomicU32 = AtomicU32::new(AT_FIRST);
+const AT_FIRST: u32 = 2;
+
+/// A word of the table.
+///
+/// # Safety
+/// It is mapped, and `index` lies in it.
+unsafe fn word<'a>(table: *mut AtomicU64, index: usize) -> &'a AtomicU64 {
+    // SAFETY: as this function's; it stays mapped until the process ends.
+    unsafe { &*table.add(index) }
+}
+
+/// # Safety
+/// It is mapped.
+unsafe fn is_closed(table: *mut AtomicU64) -> bool {
+    // SAFETY: as this function's.
+    unsafe { word(table, CLOSED) }.load(Acquire) != 0
+}
+
+/// Whether all of this is known of a path.
+///
+/// # Safety
+/// `path` is a string.
+pub unsafe fn says(path: *const c_char, what: u64) -> bool {
+    // Without a table no more of the stack is used than the C library would: it may be a small one.
+    // SAFETY: as this function's.
+    !TABLE.load(Relaxed).is_null() && unsafe { table_says(path, what) }
+}
+
+/// # Safety
+/// As that of [`says`].
+#[inline(never)]
+unsafe fn table_says(path: *const c_char, what: u64) -> bool {
+    let mut space = MaybeUninit::<[u8; PATH_MAX]>::uninit();
+    // SAFETY: as this function's; the space has this size.
+    unsafe { look(path, space.as_mut_ptr().cast()) & what == what }
+}
+
+/// What is known of a path, which is written to `whole` as an absolute one if something is; 0 if the kernel
+/// has to be asked.
+///
+/// # Safety
+/// `path` is a string, and `whole` has space for `PATH_MAX` bytes.
+pub unsafe fn look(path: *const c_char, whole: *mut u8) -> u64 {
+    let table = TABLE.load(Acquire);
+    let path = path.cast::<u8>();
+    // SAFETY: the table is mapped; a string is not read beyond its NUL, nor the space beyond its end.
+    unsafe {
+        if table.is_null() || is_closed(table) {
+            return 0;
+        }
+        let mut length = 0;
+        if *path != b'/' {
+            let result = system_call(GETCWD, whole.expose_provenance(), PATH_MAX, 0);
+            // Of a directory that cannot be reached, the kernel says so in words.
+            if result < 2 || *whole != b'/' {
+                return 0;
+            }
+            // With a slash for its NUL; the root is one.
+            length = if result == 2 { 1 } else { result as usize };
+            *whole.add(length - 1) = b'/';
+        }
+        let mut rest = path;
+        while length < PATH_MAX {
+            *whole.add(length) = *rest;
+            if *rest == 0 {
+                let known = find(table, whole, length);
+                // It may have been closed in the meantime.
+                return if is_closed(table) { 0 } else { known };
+            }
+            length += 1;
+            rest = rest.add(1);
+        }
+    }
+    0
+}
+
+/// What the table says of a path.
+///
+/// # Safety
+/// The table is mapped, and the path has this length.
+unsafe fn find(table: *mut AtomicU64, path: *const u8, length: usize) -> u64 {
+    let mut hashed = SEED;
+    for index in 0..length {
+        // SAFETY: it lies in the path.
+        hashed = hash(hashed, unsafe { *path.add(index) });
+    }
+    for probe in 0..PROBES {
+        let slot = (hashed as usize).wrapping_add(probe) % SLOT_COUNT;
+        // SAFETY: the slot lies in the table, and so does all of a path whose place it has.
+        unsafe {
+            let found = word(table, SLOTS + slot).load(Acquire);
+            if found == 0 {
+                break;
+            }
+            if (found ^ hashed) & !PLACE != 0 {
+                continue;
+            }
+            let place = TEXT + (found & PLACE) as usize - 1;
+            let said = word(table, place).load(Relaxed);
+            if said & LENGTH == length as u64 && is_same(table.add(place + 1).cast(), path, length)
+            {
+                return said & !LENGTH;
+            }
+        }
+    }
+    0
+}
+
+/// # Safety
+/// Both have this length. The text does not change any more.
+unsafe fn is_same(text: *const u8, path: *const u8, length: usize) -> bool {
+    for index in 0..length {
+        // SAFETY: as this function's.
+        if unsafe { *text.add(index) != *path.add(index) } {
+            return false;
+        }
+    }
+    true
+}
+
+/// Hears that a call failed with this error, and gets the table if that is worth the while.
+pub fn misses(errno: c_int) {
+    if errno != ENOENT || !are_alone() {
+        return;
+    }
+    let table = TABLE.load(Acquire);
+    if !table.is_null() {
+        // SAFETY: it is mapped.
+        if unsafe { is_closed(table) } {
+            TABLE.store(null_mut(), Release);
+            ENOUGH.store(MISSES.load(Relaxed).saturating_add(AT_FIRST), Relaxed);
+        }
+        return;
+    }
+    let misses = MISSES.fetch_add(1, Relaxed).saturating_add(1);
+    // Only one thread can find that it is just enough.
+    if misses == ENOUGH.load(Relaxed) && !get() {
+        ENOUGH.store(misses.saturating_mul(4), Relaxed);
+    }
+}
+
+/// Maps the table, if there is one.
+#[cold]
+fn get() -> bool {
+    const AT_FDCWD: usize = -100_isize as usize;
+    const O_CLOEXEC: usize = 0o2_000_000;
+    const PROT_READ: usize = 1;
+    const MAP_SHARED: usize = 1;
+    let path = PATH.as_ptr().expose_provenance();
+    let file = system_call(OPENAT, AT_FDCWD, path, O_CLOEXEC);
+    if file < 0 {
+        return false;
+    }
+    let table = system_call_of_six(MMAP, [0, SIZE, PROT_READ, MAP_SHARED, file as usize, 0]);
+    system_call(CLOSE, file as usize, 0, 0);
+    // An error is a small negative number.
+    if (-4095..0).contains(&table) {
+        return false;
+    }
+    TABLE.store(with_exposed_provenance_mut(table as usize), Release);
+    true
+}

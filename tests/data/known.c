@@ -1,0 +1,218 @@
+// Looks for files, again and again, in the way that its first argument says.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define WAYS 6
+
+// Looks for a file in one of six ways, and says the error, or 0.
+static int look(int way, const char *path) {
+    struct stat status;
+    char space[PATH_MAX];
+    int file;
+    FILE *stream;
+    errno = 0;
+    switch (way) {
+    case 0:
+        if ((file = open(path, O_RDONLY)) >= 0) close(file), errno = 0;
+        break;
+    case 1:
+        if ((stream = fopen(path, "r"))) fclose(stream), errno = 0;
+        break;
+    case 2: if (!stat(path, &status)) errno = 0; break;
+    case 3: if (!lstat(path, &status)) errno = 0; break;
+    case 4: if (!access(path, R_OK)) errno = 0; break;
+    case 5: if (realpath(path, space)) errno = 0; break;
+    }
+    return errno;
+}
+
+// So often that what is not there is known.
+static void learn(const char *path) {
+    for (int round = 0; round < 300; round++)
+        if (look(round % WAYS, path) != ENOENT) printf("%s: %s\n", path, strerror(errno)), exit(1);
+}
+
+static void all(const char *directory) {
+    char path[PATH_MAX], there[PATH_MAX], space[PATH_MAX];
+    snprintf(there, sizeof there, "%s/there", directory);
+    for (int round = 0; round < 100; round++) {
+        for (int number = 0; number < 20; number++) {
+            snprintf(path, sizeof path, "%s/none/%d", directory, number);
+            for (int way = 0; way < WAYS; way++)
+                // As a whole, and from a directory; what has a dot on its way means the same.
+                if (look(way, path) != ENOENT || look(way, path + strlen(directory) + 1) != ENOENT)
+                    printf("%s in way %d: %s\n", path, way, strerror(errno));
+        }
+        char *made = realpath(there, NULL);
+        if (!made || strcmp(made, there)) puts("realpath of what is there");
+        free(made);
+        made = realpath("there", space);
+        if (made != space || strcmp(made, there)) puts("realpath of what is there, relative");
+        if (look(0, there) || look(2, "there")) puts("what is there");
+    }
+}
+
+// What another process is to make, or to remove, while this one looks.
+static void changes(char **paths) {
+    for (char **path = paths; *path; path++)
+        if (!strstr(*path, "goes")) learn(*path);
+    for (char **path = paths; *path; path++)
+        for (int round = 0; strstr(*path, "goes") && round < 300; round++)
+            if (look(5, *path)) puts("there from the start");
+    puts("ready"), fflush(stdout);
+    for (char **path = paths; *path; path++)
+        for (int way = 0; way < WAYS; way++) {
+            int wanted = strstr(*path, "goes") ? ENOENT : 0;
+            while (look(way, *path) != wanted) usleep(1000);
+        }
+    puts("seen");
+}
+
+// What this process makes and removes itself is there at once, and gone at once.
+static void own(void) {
+    for (int round = 0; round < 200; round++) {
+        for (int way = 0; way < WAYS; way++) {
+            if (look(way, "own") != ENOENT || look(way, "d/own") != ENOENT) puts("too early");
+            if (round % 3 == 0) close(creat("own", 0644));
+            if (round % 3 == 1) close(creat("other", 0644)), rename("other", "own");
+            if (round % 3 == 2) symlink("/dev/null", "own");
+            mkdir("d", 0755), link("own", "d/own");
+            for (int again = 0; again < WAYS; again++)
+                if (look(again, "own")) puts("not there");
+            if (look(3, "d/own")) puts("not in the directory");
+            unlink("d/own"), rmdir("d"), unlink("own");
+        }
+    }
+}
+
+// The table itself: it can be read, and nothing else.
+static void guard(const char *absent, const char *there) {
+    learn(absent);
+    int table = open("/dev/null/cargo-brig/known", O_RDONLY);
+    if (table < 0) puts("no table"), exit(1);
+    char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, table, 0);
+    if (map == MAP_FAILED || map[0]) puts("closed from the start");
+    if (!mprotect(map, 4096, PROT_READ | PROT_WRITE)) puts("writable"), map[0] = 1;
+    if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, table, 0) != MAP_FAILED) puts("mapped");
+    if (pwrite(table, "x", 1, 0) >= 0) puts("written");
+    if (!ftruncate(table, 0)) puts("cut off");
+    if (!fallocate(table, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096)) puts("a hole");
+    if (fcntl(table, F_ADD_SEALS, F_SEAL_WRITE) >= 0) puts("sealed");
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", table);
+    // It may be opened for writing, which writes nothing.
+    int again = open(name, O_RDWR);
+    if (pwrite(again, "x", 1, 0) >= 0) puts("written after another open");
+    if (mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, again, 0) != MAP_FAILED) puts("mapped again");
+    char *none[] = {NULL};
+    syscall(SYS_execveat, table, "", none, none, AT_EMPTY_PATH);
+    if (look(0, absent) != ENOENT || look(0, there)) puts("not as before");
+}
+
+// Allows this process next to nothing but to look for files.
+static void restrict_calls(int way) {
+    static const int allowed[] = {
+        SYS_openat, SYS_close, SYS_newfstatat, SYS_fstat, SYS_mmap, SYS_write, SYS_exit_group,
+        SYS_faccessat, SYS_readlinkat,
+#ifdef SYS_open
+        SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink,
+#endif
+    };
+    struct sock_filter code[64];
+    int length = 0;
+    code[length++] = (struct sock_filter)BPF_STMT(
+        BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    for (unsigned i = 0; i < sizeof allowed / sizeof *allowed; i++) {
+        code[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], 0, 1);
+        code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    }
+    code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    struct sock_fprog program = {length, code};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    long result = way ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)
+                      : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+    if (result) puts("no filter");
+}
+
+static void filtered(const char *absent, int way, int before) {
+    setvbuf(stdout, NULL, _IONBF, 0);
+    if (before) learn(absent), learn("none/relative");
+    restrict_calls(way);
+    for (int round = 0; round < 300; round++)
+        for (int looked = 0; looked < 5; looked++)
+            if (looked != 1 && (look(looked, absent) != ENOENT || look(looked, "none/x") != ENOENT))
+                puts("otherwise");
+    puts("alive");
+}
+
+// Calls that fail for other reasons, or make something.
+static void corners(const char *absent) {
+    learn(absent);
+    char below[PATH_MAX], lengthy[PATH_MAX + 300];
+    snprintf(below, sizeof below, "%s/..", absent);
+    memset(lengthy, 'x', sizeof lengthy), lengthy[sizeof lengthy - 1] = 0, lengthy[0] = '/';
+    struct stat status;
+    FILE *stream;
+    char *null = NULL;
+    int file;
+#define SAY(call) errno = 0, printf("%s: %d %s\n", #call, (int)(call), strerror(errno))
+    SAY(access(absent, 99));
+    SAY(access(null, 0));
+    SAY(stat(null, &status));
+    SAY(stat("", &status));
+    SAY(lstat(below, &status));
+    SAY(stat(lengthy, &status));
+    SAY(open(lengthy + 200, O_RDONLY));
+    SAY(open(absent, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    SAY(open(absent, O_PATH));
+    SAY(open(absent, O_WRONLY));
+    SAY(open(absent, O_RDWR | O_TRUNC | O_CLOEXEC));
+    SAY(open(absent, O_TMPFILE | O_RDONLY, 0600));
+    SAY(open(absent, O_TMPFILE | O_RDWR, 0600));
+    SAY(fopen(absent, "q") != NULL);
+    SAY(fopen(absent, "r+") != NULL);
+    SAY(fopen(absent, "rb,ccs=UTF-8") != NULL);
+    SAY(realpath(null, below) != NULL);
+    SAY((file = open("made", O_CREAT | O_EXCL | O_RDWR, 0640)) >= 0);
+    SAY(fstat(file, &status));
+    printf("%o\n", status.st_mode), close(file);
+    SAY((stream = fopen("made", "rx")) != NULL);
+    if (stream) fclose(stream);
+    SAY((stream = fopen("written", "w+")) != NULL);
+    if (stream) fclose(stream);
+    SAY(stat("written", &status));
+    printf("%o %ld\n", status.st_mode, (long)status.st_size);
+}
+
+int main(int count, char **arguments) {
+    const char *how = arguments[1];
+    if (!strcmp(how, "all") && count == 3) {
+        if (chdir(arguments[2])) return 1;
+        all(arguments[2]);
+    } else if (!strcmp(how, "changes")) {
+        changes(arguments + 2);
+    } else if (!strcmp(how, "guard") && count == 4) {
+        guard(arguments[2], arguments[3]);
+    } else if (!strcmp(how, "filtered") && count == 5) {
+        filtered(arguments[2], atoi(arguments[3]), atoi(arguments[4]));
+    } else {
+        if (chdir(getenv("OUT_DIR"))) return 1;
+        if (!strcmp(how, "own")) own();
+        else if (!strcmp(how, "corners") && count == 3) corners(arguments[2]);
+        else return 1;
+    }
+    return 0;
+}

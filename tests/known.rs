@@ -1,0 +1,210 @@
+//! What is known of paths, which the preloaded library answers: the same as without the jail, recorded
+//! once, and forgotten when it changes.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::{Project, TOOL, clean_command, shown, stdout, succeed};
+
+/// A directory that the script may not write to, a program that looks for files in it, and an `OUT_DIR`.
+struct Looked {
+    project: Project,
+    program: PathBuf,
+    files: PathBuf,
+    out: PathBuf,
+}
+
+impl Looked {
+    fn new(name: &str) -> Self {
+        Self::with(name, &[])
+    }
+
+    fn with(name: &str, flags: &[&str]) -> Self {
+        let project = Project::of(name, &[("known.c", include_str!("data/known.c"))]);
+        let program = project.root.join("program");
+        let mut gcc = clean_command("gcc");
+        gcc.current_dir(&project.root).args(["-O2", "-w", "known.c", "-o", "program"]).args(flags);
+        succeed(&mut gcc);
+        project.write("files/there", "");
+        let [files, out] = ["files", "unit/out"].map(|name| project.root.join(name));
+        fs::create_dir_all(&out).unwrap();
+        Self { project, program, files, out }
+    }
+
+    fn command(&self, mut command: Command) -> Command {
+        let root = &self.project.root;
+        command.env("OUT_DIR", &self.out).env("CARGO_MANIFEST_DIR", root).current_dir(root);
+        command
+    }
+
+    fn bare(&self) -> Command {
+        self.command(clean_command(&self.program))
+    }
+
+    fn jailed(&self) -> Command {
+        let mut command = clean_command(TOOL);
+        command.args(["exec", "--"]).arg(&self.program);
+        self.command(command)
+    }
+
+    /// How often something had this outcome, by kind and path.
+    fn counts(&self, outcome: &str) -> Vec<(String, String, u64)> {
+        let record = fs::read(self.project.root.join("unit/brig.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        let accesses = record["accesses"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        accesses
+            .filter(|access| access["outcome"] == outcome)
+            .map(|access| {
+                (text(&access["kind"]), text(&access["path"]), access["count"].as_u64().unwrap())
+            })
+            .collect()
+    }
+}
+
+fn says_nothing(command: &mut Command) {
+    assert_eq!(stdout(&succeed(command)), "");
+}
+
+#[test]
+fn a_path_is_asked_for_a_few_times_and_recorded() {
+    // Without links on its way: paths with one are asked for each time.
+    for flags in [&[][..], &["-D_FILE_OFFSET_BITS=64"]] {
+        let looked = Looked::with("often", flags);
+        let files = looked.files.canonicalize().unwrap();
+        says_nothing(looked.bare().arg("all").arg(&files));
+        says_nothing(looked.jailed().arg("all").arg(&files));
+        let absent = looked.counts("not-found");
+        let below = files.join("none").to_str().unwrap().to_owned() + "/";
+        let absent: Vec<_> =
+            absent.iter().filter(|(_, path, _)| path.starts_with(&below)).collect();
+        for number in 0..20 {
+            let path = format!("{below}{number}");
+            assert!(absent.iter().any(|(_, other, _)| *other == path), "{path}: {absent:#?}");
+        }
+        // 24,000 times.
+        let sum: u64 = absent.iter().map(|(_, _, count)| count).sum();
+        assert!((20..1_000).contains(&sum), "{sum}");
+        let there = files.join("there").to_str().unwrap().to_owned();
+        let real: Vec<_> = looked
+            .counts("allowed")
+            .into_iter()
+            .filter(|(kind, path, _)| kind == "read-link" && *path == there)
+            .map(|(_, _, count)| count)
+            .collect();
+        // 200 times.
+        assert!(real.len() == 1 && (1..50).contains(&real[0]), "{real:?}");
+    }
+}
+
+#[test]
+fn what_changes_outside_is_seen() {
+    let looked = Looked::new("changing");
+    let files = looked.files.canonicalize().unwrap();
+    for directory in ["kept", "replaced", "elsewhere"] {
+        fs::create_dir(files.join(directory)).unwrap();
+    }
+    fs::write(files.join("elsewhere/a"), "").unwrap();
+    fs::write(files.join("goes"), "").unwrap();
+    let paths = ["kept/a", "moved/a", "replaced/a", "link/a", "renamed", "goes"];
+    let mut jailed = looked.jailed();
+    jailed.arg("changes").args(paths.map(|path| files.join(path))).stdout(Stdio::piped());
+    let mut child = jailed.spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    // Each in a way of its own.
+    fs::write(files.join("kept/a"), "").unwrap();
+    fs::create_dir_all(files.join("new")).unwrap();
+    fs::write(files.join("new/a"), "").unwrap();
+    fs::rename(files.join("new"), files.join("moved")).unwrap();
+    fs::rename(files.join("replaced"), files.join("old")).unwrap();
+    fs::rename(files.join("elsewhere"), files.join("replaced")).unwrap();
+    symlink("moved", files.join("link")).unwrap();
+    fs::rename(files.join("there"), files.join("renamed")).unwrap();
+    fs::remove_file(files.join("goes")).unwrap();
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "seen\n");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_the_script_makes_is_there_at_once() {
+    let looked = Looked::new("making");
+    says_nothing(looked.bare().arg("own"));
+    says_nothing(looked.jailed().arg("own"));
+}
+
+#[test]
+fn nobody_writes_to_the_table() {
+    let looked = Looked::new("guarded");
+    let files = looked.files.canonicalize().unwrap();
+    let paths = ["none", "there"].map(|name| files.join(name));
+    says_nothing(looked.jailed().arg("guard").args(&paths));
+}
+
+#[test]
+fn a_program_with_a_filter_of_its_own_lives() {
+    let looked = Looked::new("filtering");
+    let absent = looked.files.canonicalize().unwrap().join("none");
+    for way in ["0", "1"] {
+        for before in ["0", "1"] {
+            for mut command in [looked.bare(), looked.jailed()] {
+                let output = command.arg("filtered").arg(&absent).args([way, before]).output();
+                let output = output.unwrap();
+                assert_eq!(stdout(&output), "alive\n", "{way} {before} {}", shown(&output));
+            }
+        }
+    }
+}
+
+#[test]
+fn other_errors_are_the_same() {
+    let looked = Looked::new("failing");
+    let absent = looked.files.canonicalize().unwrap().join("none");
+    let [bare, jailed] = [looked.bare(), looked.jailed()].map(|mut command| {
+        fs::remove_dir_all(&looked.out).unwrap();
+        fs::create_dir(&looked.out).unwrap();
+        stdout(&succeed(command.arg("corners").arg(&absent)))
+    });
+    assert_eq!(jailed, bare);
+}
+
+/// Counts the opens that come to it, and says how many there were.
+const COUNTING: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+static int count;
+int open(const char *path, int flags, ...) {
+    int (*next)(const char *, int, ...) = dlsym(RTLD_NEXT, "open");
+    count++;
+    return next(path, flags);
+}
+__attribute__((destructor)) static void say(void) { printf("%s\n", count > 200 ? "all" : "few"); }
+"#;
+
+#[test]
+fn a_library_that_the_user_preloads_is_asked() {
+    let looked = Looked::new("preloading");
+    looked.project.write("counting.c", COUNTING);
+    let mut gcc = clean_command("gcc");
+    gcc.current_dir(&looked.project.root);
+    succeed(gcc.args(["-shared", "-fPIC", "-w", "counting.c", "-o", "libcounting.so"]));
+    let files = looked.files.canonicalize().unwrap();
+    for mut command in [looked.bare(), looked.jailed()] {
+        // The loader takes a blank for the end of a path, and this one has none.
+        command.env("LD_PRELOAD", "./libcounting.so");
+        let output = succeed(command.arg("all").arg(&files));
+        assert!(stdout(&output).contains("all\n"), "{}", shown(&output));
+    }
+}
