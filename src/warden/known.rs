@@ -37,7 +37,7 @@ const ENOUGH: u32 = 32;
 /// So many tables are begun at most: what changes all the time is not worth to be kept.
 const TABLES: u32 = 32;
 /// So many directories are watched at most: a user may have only so many watches (inotify(7)).
-const DIRECTORIES: usize = 2000;
+const DIRECTORIES: usize = 500;
 /// File systems that nobody changes behind this kernel's back (statfs(2)).
 const TELLING: [FsType; 8] = [
     statfs::EXT4_SUPER_MAGIC,
@@ -324,4 +324,81 @@ fn begin_watch(
         return Err(Errno::ENOTSUP);
     }
     inotify.add_watch(directory, flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+    use crate::policy::Grant;
+
+    #[test]
+    fn a_table_says_what_was_found_until_that_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().canonicalize().unwrap();
+        let grants = Grants { library: Some("/library".into()), ..Grants::default() };
+        let mut known = Known::new(&grants);
+        let path =
+            |number: u32| directory.join(format!("none/{number}")).into_os_string().into_vec();
+        for number in 0..20_000 {
+            known.note(Kind::Read, &path(number), false);
+        }
+        let said = |known: &Known<'_>, path: &[u8]| {
+            let table = known.table.as_ref().unwrap();
+            let Slot::Taken(place) = table.slot(path) else { return 0 };
+            assert_eq!(table.text(place), path);
+            table.memory.words()[place].load(Relaxed) & !LENGTH
+        };
+        // It has begun after the first, and was full before the last.
+        assert_eq!(said(&known, &path(0)), 0);
+        assert_eq!(said(&known, &path(ENOUGH)), NOTHING_TO_READ);
+        assert_eq!(said(&known, &path(19_999)), 0);
+        let all = (0..20_000).filter(|number| said(&known, &path(*number)) != 0).count();
+        assert!((5_000..19_000).contains(&all), "{all}");
+        known.note(Kind::Stat, &path(ENOUGH), false);
+        assert_eq!(said(&known, &path(ENOUGH)), NOTHING_TO_READ | NOTHING_TO_LOOK_AT);
+
+        fs::create_dir(directory.join("none")).unwrap();
+        let table = known.table.as_ref().unwrap();
+        while !table.is_closed() {
+            std::thread::yield_now();
+        }
+        assert!(known.file().is_none());
+        // What is in a directory that changes is not kept any more.
+        known.note(Kind::Read, &directory.join("other").into_os_string().into_vec(), false);
+        known.note(Kind::Read, &path(1), false);
+        assert!(known.file().is_some());
+        assert_eq!(said(&known, directory.join("other").as_os_str().as_bytes()), 0);
+        assert_eq!(said(&known, &path(1)), NOTHING_TO_READ);
+    }
+
+    #[test]
+    fn only_what_the_script_cannot_change_is_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().canonicalize().unwrap();
+        let own = directory.join("own");
+        fs::create_dir(&own).unwrap();
+        std::os::unix::fs::symlink(&own, directory.join("link")).unwrap();
+        let grant = Grant { right: Right::Write, path: own.clone(), place: None };
+        let library = Some("/library".into());
+        let grants = Grants { library, files: vec![grant], ..Grants::default() };
+        let mut known = Known::new(&grants);
+        let mut note = |path: &Path| {
+            for _ in 0..=ENOUGH {
+                known.note(Kind::Stat, path.as_os_str().as_bytes(), false);
+            }
+            matches!(
+                known.table.as_ref().unwrap().slot(path.as_os_str().as_bytes()),
+                Slot::Taken(_)
+            )
+        };
+        assert!(note(&directory.join("none")));
+        assert!(!note(&own.join("none")));
+        assert!(!note(&directory.join("link/none")));
+        // It is there.
+        assert!(!note(&own));
+        assert!(!note(Path::new("/proc/self/none")));
+    }
 }
