@@ -13,14 +13,14 @@ use std::process::Command;
 
 /// What makes both small: no library, no start-up files, few segments.
 const LINK_ARGUMENTS: &str = "-nostartfiles -nostdlib -Wl,-z,noseparate-code -Wl,--build-id=none \
-                              -Wl,-z,norelro -Wl,-z,noexecstack -Wl,--no-eh-frame-hdr";
+                              -Wl,-z,norelro -Wl,-z,noexecstack";
 
-/// And quick to load: one hash table.
-const OF_LIBRARY: &str = "-Wl,--hash-style=gnu -Wl,-z,max-page-size=4096";
+/// And quick to load: one hash table. A thread that is cancelled unwinds through it (`pthread_cancel`(3)).
+const OF_LIBRARY: &str = "-Wl,--hash-style=gnu -Wl,-z,max-page-size=4096 -Wl,--eh-frame-hdr";
 
 /// At an address of its own, which nobody has to relocate. Kernels for aarch64 have pages of up to this
 /// size.
-const OF_PROGRAM: &str = "-static -no-pie -Wl,-z,max-page-size=65536";
+const OF_PROGRAM: &str = "-static -no-pie -Wl,--no-eh-frame-hdr -Wl,-z,max-page-size=65536";
 
 fn variable(name: &str) -> OsString {
     env::var_os(name).unwrap_or_else(|| panic!("Cargo sets {name} for build scripts"))
@@ -32,7 +32,6 @@ fn compile(source: &str, kind: &str, flags: &[&str], link_arguments: &str, outpu
         .args(["--crate-type", kind, "--edition", "2024"])
         .args(["-C", "panic=abort", "-C", "opt-level=s", "-C", "codegen-units=1"])
         .args(["-C", "strip=symbols", "-C", "relro-level=off", "-C", "debuginfo=0"])
-        .args(["-C", "force-unwind-tables=no"])
         .args(flags)
         .args(["-C", &format!("link-args={LINK_ARGUMENTS} {link_arguments}")])
         .arg("--target")
@@ -50,10 +49,12 @@ fn compile(source: &str, kind: &str, flags: &[&str], link_arguments: &str, outpu
 }
 
 fn main() {
-    let dynamic = ["--crate-name=preload", "-Ctarget-feature=-crt-static"];
+    let dynamic =
+        ["--crate-name=preload", "-Ctarget-feature=-crt-static", "-Cforce-unwind-tables=yes"];
     compile("src/preload/library.rs", "cdylib", &dynamic, OF_LIBRARY, "preload.so");
     let alone = [
         "--crate-name=starter",
+        "-Cforce-unwind-tables=no",
         "-Ctarget-feature=+crt-static",
         "-Crelocation-model=static",
         "-Clink-self-contained=no",

@@ -29,7 +29,9 @@ impl Looked {
         let project = Project::of(name, &[("known.c", include_str!("data/known.c"))]);
         let program = project.root.join("program");
         let mut gcc = clean_command("gcc");
-        gcc.current_dir(&project.root).args(["-O2", "-w", "known.c", "-o", "program"]).args(flags);
+        gcc.current_dir(&project.root)
+            .args(["-O2", "-fexceptions", "-pthread", "-w", "known.c", "-o", "program"])
+            .args(flags);
         succeed(&mut gcc);
         project.write("files/there", "");
         let [files, out] = ["files", "unit/out"].map(|name| project.root.join(name));
@@ -144,6 +146,43 @@ fn what_the_script_makes_is_there_at_once() {
 }
 
 #[test]
+fn what_a_link_leads_to_is_there_at_once() {
+    let looked = Looked::new("leading");
+    let files = looked.files.canonicalize().unwrap();
+    symlink(looked.out.join("later"), files.join("link")).unwrap();
+    for mut command in [looked.bare(), looked.jailed()] {
+        says_nothing(command.arg("led").arg(files.join("link/none")));
+    }
+}
+
+#[test]
+fn what_fails_by_another_name_changes_nothing() {
+    let looked = Looked::new("mistaking");
+    let paths = ["there", "none"].map(|name| looked.files.canonicalize().unwrap().join(name));
+    for mut command in [looked.bare(), looked.jailed()] {
+        says_nothing(command.arg("mistaken").args(&paths));
+    }
+}
+
+#[test]
+fn a_thread_that_waits_can_be_cancelled() {
+    let looked = Looked::new("cancelling");
+    let absent = looked.files.canonicalize().unwrap().join("none");
+    for mut command in [looked.bare(), looked.jailed()] {
+        says_nothing(command.arg("cancelled").arg(&absent));
+    }
+}
+
+#[test]
+fn little_of_a_small_stack_is_used() {
+    let looked = Looked::new("stacking");
+    let absent = looked.files.canonicalize().unwrap().join("none");
+    for mut command in [looked.bare(), looked.jailed()] {
+        says_nothing(command.arg("stack").arg(&absent));
+    }
+}
+
+#[test]
 fn nobody_writes_to_the_table() {
     let looked = Looked::new("guarded");
     let files = looked.files.canonicalize().unwrap();
@@ -156,11 +195,12 @@ fn a_program_with_a_filter_of_its_own_lives() {
     let looked = Looked::new("filtering");
     let absent = looked.files.canonicalize().unwrap().join("none");
     for way in ["0", "1"] {
-        for before in ["0", "1"] {
+        for (before, opens) in [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")] {
             for mut command in [looked.bare(), looked.jailed()] {
-                let output = command.arg("filtered").arg(&absent).args([way, before]).output();
-                let output = output.unwrap();
-                assert_eq!(stdout(&output), "alive\n", "{way} {before} {}", shown(&output));
+                command.arg("filtered").arg(&absent).args([way, before, opens]);
+                let output = command.output().unwrap();
+                let of = format!("{way} {before} {opens}");
+                assert_eq!(stdout(&output), "alive\n", "{of} {}", shown(&output));
             }
         }
     }

@@ -10,9 +10,9 @@ use super::protocol::known::{NOTHING_TO_LOOK_AT, NOTHING_TO_READ};
 use super::others::{self, ENOENT, ENOSYS, errno, set_errno};
 
 /// Hears what came of a call.
-fn told<T: PartialEq>(result: T, failed: T) -> T {
+fn told<T: PartialEq>(result: T, failed: T, by_open: bool) -> T {
     if result == failed {
-        known::misses(errno());
+        known::misses(errno(), by_open);
     }
     result
 }
@@ -56,7 +56,7 @@ macro_rules! looks {
             /// # Safety
             /// As the C library's function of this name.
             #[unsafe(no_mangle)]
-            pub unsafe extern "C" fn $name(path: *const c_char, $($argument: $type),*) -> $result {
+            pub unsafe extern "C-unwind" fn $name(path: *const c_char, $($argument: $type),*) -> $result {
                 // SAFETY: as this function's; the next function of this name has its type.
                 unsafe {
                     if !path.is_null() && $applies && known::says(path, $known) {
@@ -68,7 +68,8 @@ macro_rules! looks {
                         set_errno(ENOSYS);
                         return $failed;
                     }
-                    told(transmute::<*mut c_void, $next>(next)(path, $($argument),*), $failed)
+                    let result = transmute::<*mut c_void, $next>(next)(path, $($argument),*);
+                    told(result, $failed, $known == NOTHING_TO_READ)
                 }
             }
         )*
@@ -92,10 +93,10 @@ macro_rules! looks {
 #[unsafe(link_section = ".init_array")]
 static AT_START: extern "C" fn() = look_for_all;
 
-type Open = unsafe extern "C" fn(*const c_char, c_int, ...) -> c_int;
-type Stat = unsafe extern "C" fn(*const c_char, *mut c_void) -> c_int;
-type Access = unsafe extern "C" fn(*const c_char, c_int) -> c_int;
-type FOpen = unsafe extern "C" fn(*const c_char, *const c_char) -> *mut c_void;
+type Open = unsafe extern "C-unwind" fn(*const c_char, c_int, ...) -> c_int;
+type Stat = unsafe extern "C-unwind" fn(*const c_char, *mut c_void) -> c_int;
+type Access = unsafe extern "C-unwind" fn(*const c_char, c_int) -> c_int;
+type FOpen = unsafe extern "C-unwind" fn(*const c_char, *const c_char) -> *mut c_void;
 
 // The mode of open(2) is in the third register, be it one of the variable arguments or not.
 looks! {

@@ -11,7 +11,6 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use super::others::{ENOENT, are_alone};
-use super::protocol::PATH_MAX;
 use super::protocol::known::{
     CLOSED, LENGTH, SEED, PATH, PLACE, PROBES, SIZE, SLOT_COUNT, SLOTS, TEXT, hash,
 };
@@ -24,6 +23,10 @@ static MISSES: AtomicU32 = AtomicU32::new(0);
 /// After how many of those it asks for the table.
 static ENOUGH: AtomicU32 = AtomicU32::new(AT_FIRST);
 const AT_FIRST: u32 = 2;
+/// Longer paths that are relative, with the directory that they start from, are not looked for.
+const RELATIVE: usize = 1024;
+/// Nothing is mapped below (`vm.mmap_min_addr`).
+const PAGE: usize = 4096;
 
 /// A word of the table.
 ///
@@ -41,62 +44,111 @@ unsafe fn is_closed(table: *mut AtomicU64) -> bool {
     unsafe { word(table, CLOSED) }.load(Acquire) != 0
 }
 
-/// Whether all of this is known of a path.
-///
-/// # Safety
-/// `path` is a string.
-pub unsafe fn says(path: *const c_char, what: u64) -> bool {
-    // Without a table no more of the stack is used than the C library would: it may be a small one.
-    // SAFETY: as this function's.
-    !TABLE.load(Relaxed).is_null() && unsafe { table_says(path, what) }
+/// The table, if there is one that is not closed.
+fn table() -> Option<*mut AtomicU64> {
+    let table = TABLE.load(Acquire);
+    // SAFETY: it is mapped.
+    (!table.is_null() && !unsafe { is_closed(table) }).then_some(table)
 }
 
+/// Whether this is known of a path.
+///
+/// # Safety
+/// `path` is a string, or nothing is mapped there.
+pub unsafe fn says(path: *const c_char, what: u64) -> bool {
+    // SAFETY: as this function's.
+    table().is_some() && unsafe { look(path) } & what != 0
+}
+
+/// What is known of a path; 0 if the kernel has to be asked.
+///
+/// A signal handler may run on a small stack: little of it is used.
+///
 /// # Safety
 /// As that of [`says`].
 #[inline(never)]
-unsafe fn table_says(path: *const c_char, what: u64) -> bool {
-    let mut space = MaybeUninit::<[u8; PATH_MAX]>::uninit();
-    // SAFETY: as this function's; the space has this size.
-    unsafe { look(path, space.as_mut_ptr().cast()) & what == what }
-}
-
-/// What is known of a path, which is written to `whole` as an absolute one if something is; 0 if the kernel
-/// has to be asked.
-///
-/// # Safety
-/// `path` is a string, and `whole` has space for `PATH_MAX` bytes.
-pub unsafe fn look(path: *const c_char, whole: *mut u8) -> u64 {
-    let table = TABLE.load(Acquire);
+pub unsafe fn look(path: *const c_char) -> u64 {
     let path = path.cast::<u8>();
-    // SAFETY: the table is mapped; a string is not read beyond its NUL, nor the space beyond its end.
+    let Some(table) = table() else { return 0 };
+    // SAFETY: the table is mapped, and a string is not read beyond its NUL.
     unsafe {
-        if table.is_null() || is_closed(table) {
+        // Of what is no pointer, the kernel says so.
+        if path.addr() < PAGE || *path == 0 {
             return 0;
         }
-        let mut length = 0;
         if *path != b'/' {
-            let result = system_call(GETCWD, whole.expose_provenance(), PATH_MAX, 0);
+            return look_from_here(path.cast());
+        }
+        let mut length = 0;
+        while *path.add(length) != 0 {
+            length += 1;
+        }
+        let known = find(table, path, length);
+        // It may have been closed in the meantime.
+        if is_closed(table) { 0 } else { known }
+    }
+}
+
+/// As [`look`], of a relative path.
+///
+/// # Safety
+/// `path` is a string.
+#[inline(never)]
+unsafe fn look_from_here(path: *const c_char) -> u64 {
+    let mut space = MaybeUninit::<[u8; RELATIVE]>::uninit();
+    // SAFETY: as this function's; the space has this size.
+    unsafe { look_with(path, space.as_mut_ptr().cast(), RELATIVE) }
+}
+
+/// As [`look`], with space for the absolute path, which stands there if something is known of it.
+///
+/// # Safety
+/// `path` is a string, and there is space for `size` bytes.
+pub unsafe fn look_with(path: *const c_char, whole: *mut u8, size: usize) -> u64 {
+    let Some(table) = table() else { return 0 };
+    let path = path.cast::<u8>();
+    // SAFETY: as this function's; the table is mapped.
+    unsafe {
+        // Of what is no pointer, the kernel says so.
+        if path.addr() < PAGE || *path == 0 {
+            return 0;
+        }
+        let known = absolute(path, whole, size).map_or(0, |length| find(table, whole, length));
+        // It may have been closed in the meantime.
+        if is_closed(table) { 0 } else { known }
+    }
+}
+
+/// Writes the absolute form of a path, and says its length without the NUL; none if it does not fit, or the
+/// working directory cannot be told.
+///
+/// # Safety
+/// `path` is a string, and there is space for `size` bytes.
+unsafe fn absolute(path: *const u8, whole: *mut u8, size: usize) -> Option<usize> {
+    let mut length = 0;
+    // SAFETY: a string is not read beyond its NUL, nor the space beyond its end.
+    unsafe {
+        if *path != b'/' {
+            let result = system_call(GETCWD, whole.expose_provenance(), size, 0);
             // Of a directory that cannot be reached, the kernel says so in words.
             if result < 2 || *whole != b'/' {
-                return 0;
+                return None;
             }
             // With a slash for its NUL; the root is one.
             length = if result == 2 { 1 } else { result as usize };
             *whole.add(length - 1) = b'/';
         }
         let mut rest = path;
-        while length < PATH_MAX {
+        while length < size {
             *whole.add(length) = *rest;
             if *rest == 0 {
-                let known = find(table, whole, length);
-                // It may have been closed in the meantime.
-                return if is_closed(table) { 0 } else { known };
+                return Some(length);
             }
             length += 1;
             rest = rest.add(1);
         }
     }
-    0
+    None
 }
 
 /// What the table says of a path.
@@ -143,8 +195,9 @@ unsafe fn is_same(text: *const u8, path: *const u8, length: usize) -> bool {
     true
 }
 
-/// Hears that a call failed with this error, and gets the table if that is worth the while.
-pub fn misses(errno: c_int) {
+/// Hears that a call failed with this error, and gets the table if that is worth the while. Only an open is
+/// followed by another: a program may have forbidden itself all but what it does anyway.
+pub fn misses(errno: c_int, by_open: bool) {
     if errno != ENOENT || !are_alone() {
         return;
     }
@@ -158,15 +211,20 @@ pub fn misses(errno: c_int) {
         return;
     }
     let misses = MISSES.fetch_add(1, Relaxed).saturating_add(1);
-    // Only one thread can find that it is just enough.
-    if misses == ENOUGH.load(Relaxed) && !get() {
-        ENOUGH.store(misses.saturating_mul(4), Relaxed);
+    let enough = ENOUGH.load(Relaxed);
+    // Only one thread takes it upon itself.
+    let next = misses.saturating_mul(4);
+    if by_open
+        && misses >= enough
+        && ENOUGH.compare_exchange(enough, next, Relaxed, Relaxed).is_ok()
+    {
+        get();
     }
 }
 
 /// Maps the table, if there is one.
 #[cold]
-fn get() -> bool {
+fn get() {
     const AT_FDCWD: usize = -100_isize as usize;
     const O_CLOEXEC: usize = 0o2_000_000;
     const PROT_READ: usize = 1;
@@ -174,14 +232,12 @@ fn get() -> bool {
     let path = PATH.as_ptr().expose_provenance();
     let file = system_call(OPENAT, AT_FDCWD, path, O_CLOEXEC);
     if file < 0 {
-        return false;
+        return;
     }
     let table = system_call_of_six(MMAP, [0, SIZE, PROT_READ, MAP_SHARED, file as usize, 0]);
     system_call(CLOSE, file as usize, 0, 0);
     // An error is a small negative number.
-    if (-4095..0).contains(&table) {
-        return false;
+    if !(-4095..0).contains(&table) {
+        TABLE.store(with_exposed_provenance_mut(table as usize), Release);
     }
-    TABLE.store(with_exposed_provenance_mut(table as usize), Release);
-    true
 }

@@ -302,6 +302,21 @@ pub extern "C" fn __asan_default_options() -> *const c_char {
     c"verify_asan_link_order=0".as_ptr()
 }
 
+// What functions of the standard library would ask, should a thread be cancelled in them: there is nothing
+// to clean up, and the unwinding goes on (`_URC_CONTINUE_UNWIND`). Hidden, because the program's own is another.
+global_asm!(
+    ".pushsection .text",
+    ".hidden rust_eh_personality",
+    ".globl rust_eh_personality",
+    "rust_eh_personality:",
+    #[cfg(target_arch = "x86_64")]
+    "mov eax, 8",
+    #[cfg(target_arch = "aarch64")]
+    "mov w0, #8",
+    "ret",
+    ".popsection",
+);
+
 /// Nothing here panics; an indexing that cannot be out of bounds must be able to say so.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

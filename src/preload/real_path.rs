@@ -15,7 +15,7 @@ use super::protocol::known::{NO_REAL_PATH, REAL_PATH as OWN};
 use super::protocol::{PATH_MAX, REAL_PATH};
 use super::system_call::{EINTR, system_call};
 
-type RealPath = unsafe extern "C" fn(*const c_char, *mut c_char) -> *mut c_char;
+type RealPath = unsafe extern "C-unwind" fn(*const c_char, *mut c_char) -> *mut c_char;
 
 fn fail(errno: c_int) -> *mut c_char {
     set_errno(errno);
@@ -29,7 +29,7 @@ pub static NEXT: Next = Next::new(c"realpath");
 ///
 /// # Safety
 /// As [`realpath`]'s.
-unsafe fn others(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
+unsafe extern "C-unwind" fn others(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
     let next = NEXT.address();
     if next.is_null() {
         return fail(ENOSYS);
@@ -43,7 +43,7 @@ unsafe fn others(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
 /// # Safety
 /// `path` is a string, and `resolved` is null or has space for `PATH_MAX` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn realpath(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
+pub unsafe extern "C-unwind" fn realpath(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
     if path.is_null() {
         return fail(EINVAL);
     }
@@ -55,13 +55,14 @@ pub unsafe extern "C" fn realpath(path: *const c_char, resolved: *mut c_char) ->
     let target =
         if resolved.is_null() { space.as_mut_ptr().cast::<u8>() } else { resolved.cast::<u8>() };
     // SAFETY: as this function's; the space is of `PATH_MAX` bytes.
-    let known = unsafe { known::look(path, target) };
-    if known & NO_REAL_PATH != 0 {
-        return fail(ENOENT);
-    }
-    if known & OWN != 0 {
-        // SAFETY: the path has been put there.
-        return unsafe { given(target, resolved) };
+    unsafe {
+        let known = known::look_with(path, target, PATH_MAX);
+        if known & NO_REAL_PATH != 0 {
+            return fail(ENOENT);
+        }
+        if known & OWN != 0 {
+            return given(target, resolved);
+        }
     }
     let (from, to) = (path.expose_provenance(), target.expose_provenance());
     let result = loop {
@@ -75,7 +76,7 @@ pub unsafe extern "C" fn realpath(path: *const c_char, resolved: *mut c_char) ->
         return unsafe { others(path, resolved) };
     }
     if result < 0 {
-        known::misses(-result);
+        known::misses(-result, false);
         return fail(-result);
     }
     // SAFETY: the warden has written a string of less than `PATH_MAX` bytes there.
@@ -111,7 +112,7 @@ unsafe fn given(target: *const u8, resolved: *mut c_char) -> *mut c_char {
 /// # Safety
 /// As [`realpath`]'s, of a buffer of `size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __realpath_chk(
+pub unsafe extern "C-unwind" fn __realpath_chk(
     path: *const c_char,
     resolved: *mut c_char,
     size: usize,
@@ -137,7 +138,7 @@ pub unsafe extern "C" fn __realpath_chk(
 /// # Safety
 /// `path` is a string.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn canonicalize_file_name(path: *const c_char) -> *mut c_char {
+pub unsafe extern "C-unwind" fn canonicalize_file_name(path: *const c_char) -> *mut c_char {
     // SAFETY: as this function's.
     unsafe { realpath(path, null_mut()) }
 }

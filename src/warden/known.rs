@@ -4,14 +4,16 @@
 //! one that has; and each compiler asks again. What the warden has recorded once need not be asked of it a
 //! second time: the library answers from this table, in the process itself. Only what nobody changes is put
 //! there: paths that the script may not make or remove, without a symbolic link on them, on file systems
-//! that tell of every change (inotify(7)). When there is one, the table is closed, and a new one is begun.
+//! that tell of every change (inotify(7)). When there is one, or a mount, the table is closed, and a new one is begun.
 //!
 //! The table gives a script nothing and takes nothing from it. Who does not believe it asks the kernel.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::num::NonZero;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -20,10 +22,11 @@ use std::thread::Builder;
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use nix::sys::statfs::{self, FsType, statfs};
+use nix::sys::statfs::{self, FsType, fstatfs};
 
-use super::found::c_string;
+use super::found::{self, c_string, path_only};
 use crate::access::Kind;
 use crate::policy::{Grants, Right};
 use crate::preload::protocol::known::{
@@ -136,6 +139,18 @@ fn may_change(grants: &Grants, path: &[u8]) -> bool {
         || grants.redirected.iter().any(|redirected| path.starts_with(&redirected.path))
 }
 
+/// Whether it is so at this moment, of a path without links to it: the name that was recorded of a call that
+/// failed need not be what it failed for.
+fn is_so(path: &[u8], said: u64) -> bool {
+    let (path, mut target) = (c_string(path.to_vec()), [0]);
+    let is_no_link = if said == REAL_PATH { Errno::EINVAL } else { Errno::ENOENT };
+    sys::read_link(AT_FDCWD.as_raw_fd(), &path, &mut target) == Err(is_no_link)
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
+}
+
 fn close(memory: &Shared) {
     memory.words()[CLOSED].store(1, Release);
 }
@@ -183,19 +198,26 @@ impl Table {
     fn new() -> Result<Self, Errno> {
         let words = NonZero::new(SIZE / 8).ok_or(Errno::EINVAL)?;
         let memory = Arc::new(Shared::new(words)?);
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let mounts = File::open("/proc/self/mountinfo").map_err(|error| errno_of(&error))?;
         let changes = Arc::new(Changes { inotify, first: OnceLock::new() });
         let (closes, waits) = (memory.clone(), changes.clone());
         let wait = move || {
+            let mut polled = [
+                PollFd::new(waits.inotify.as_fd(), PollFlags::POLLIN),
+                // Of a mount or its end (proc_pid_mountinfo(5)).
+                PollFd::new(mounts.as_fd(), PollFlags::POLLPRI),
+            ];
             // Whatever comes is a reason, an error too.
-            let events = sys::uninterrupted(|| waits.inotify.read_events());
-            if let Some(event) = events.ok().as_deref().and_then(<[_]>::first) {
+            sys::uninterrupted(|| poll(&mut polled, PollTimeout::NONE)).ok();
+            if let Some(event) = waits.inotify.read_events().ok().as_deref().and_then(<[_]>::first)
+            {
                 waits.first.get_or_init(|| event.wd);
             }
             close(&closes);
         };
         let started = Builder::new().stack_size(STACK).spawn(wait);
-        started.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
+        started.map_err(|error| errno_of(&error))?;
         Ok(Self { memory, changes, directories: HashMap::new(), used: 0 })
     }
 
@@ -210,10 +232,13 @@ impl Table {
         all.find_map(|(name, known)| known.is_ok_and(|(_, watch)| watch == first).then_some(name))
     }
 
-    /// Adds to what the table says of a path, if it says something; then that is as true as the rest.
+    /// Adds to what the table says of a path, if it says something and that is so.
     fn adds(&self, path: &[u8], said: u64) -> bool {
         let Slot::Taken(place) = self.slot(path) else { return false };
-        self.memory.words()[place].fetch_or(said, Relaxed);
+        let word = &self.memory.words()[place];
+        if word.load(Relaxed) & said == 0 && is_so(path, said) {
+            word.fetch_or(said, Relaxed);
+        }
         true
     }
 
@@ -269,11 +294,7 @@ impl Table {
     /// Whether that is so, and the table will be closed when it changes.
     fn stays(&mut self, path: &[u8], said: u64, restless: &Directories) -> bool {
         // It is looked at when it is watched already: nothing comes in between.
-        self.watch(path, restless) && {
-            let (path, mut target) = (c_string(path.to_vec()), [0]);
-            let is_no_link = if said == REAL_PATH { Errno::EINVAL } else { Errno::ENOENT };
-            sys::read_link(AT_FDCWD.as_raw_fd(), &path, &mut target) == Err(is_no_link)
-        }
+        self.watch(path, restless) && is_so(path, said)
     }
 
     /// Watches the directories that lead to a path, as far as they are there.
@@ -307,23 +328,26 @@ impl Table {
     }
 }
 
-/// Watches a directory, which is not a link to one.
+/// Watches a directory, if there is no link on its way. It is the one that is found there, whatever comes
+/// into its place.
 fn begin_watch(
     inotify: &Inotify,
     directory: &[u8],
     how: Watched,
 ) -> Result<WatchDescriptor, Errno> {
+    let no_links = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    let flags = path_only() | found::flags(libc::O_DIRECTORY);
+    let path = c_string(directory.to_vec());
+    let directory = sys::open(AT_FDCWD.as_raw_fd(), &path, flags, 0, no_links)?;
+    if !TELLING.contains(&fstatfs(&directory)?.filesystem_type()) {
+        return Err(Errno::ENOTSUP);
+    }
     let add_to_others = AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
-    let mut flags = AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DONT_FOLLOW | add_to_others;
-    flags |= AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
+    let mut flags = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | add_to_others;
     if how == Watched::Whole {
         flags |= AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE;
     }
-    let kind = statfs(directory)?.filesystem_type();
-    if !TELLING.contains(&kind) {
-        return Err(Errno::ENOTSUP);
-    }
-    inotify.add_watch(directory, flags)
+    inotify.add_watch(found::own_name(directory.as_raw_fd()).as_c_str(), flags)
 }
 
 #[cfg(test)]

@@ -5,10 +5,13 @@
 #include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -98,6 +101,81 @@ static void own(void) {
     }
 }
 
+// What fails by another name leaves this one as it was.
+static void mistaken(const char *there, const char *absent) {
+    char inside[PATH_MAX];
+    learn(absent);
+    for (int round = 0; round < 50; round++) look(5, there);
+    snprintf(inside, sizeof inside, "../..%s", there);
+    struct {unsigned long long flags, mode, resolve;} how = {O_RDONLY, 0, 0x10};
+    int here = open(".", O_RDONLY | O_DIRECTORY);
+    for (int round = 0; round < 50; round++)
+        if (syscall(437, here, inside, &how, sizeof how) >= 0) puts("opened in a root of its own");
+    for (int way = 0; way < WAYS; way++)
+        if (look(way, there)) printf("%s in way %d: %s\n", there, way, strerror(errno));
+}
+
+// What a link leads to that nobody may change, and that this process makes.
+static void led(const char *path) {
+    for (int round = 0; round < 100; round++) {
+        learn(path);
+        if (look(5, "") != ENOENT) puts("an empty path");
+        mkdir("later", 0755), close(creat("later/none", 0644));
+        for (int way = 0; way < WAYS; way++)
+            if (look(way, path)) printf("%s in way %d: %s\n", path, way, strerror(errno));
+        unlink("later/none"), rmdir("later");
+    }
+}
+
+static int cleaned, waiting[2];
+static void clean(int *value) { cleaned += *value; }
+
+static void *wait_for_ever(void *fifo) {
+    int value __attribute__((cleanup(clean))) = 1;
+    write(waiting[1], "x", 1);
+    close(open(fifo, O_RDONLY));
+    return NULL;
+}
+
+// A thread that waits in open(2) is cancelled: what it leaves is cleaned up.
+static void cancelled(const char *absent) {
+    learn(absent);
+    for (int round = 0; round < 20; round++) {
+        pthread_t thread;
+        void *result;
+        char byte;
+        if (pipe(waiting) || mkfifo("fifo", 0600)) puts("no fifo");
+        pthread_create(&thread, NULL, wait_for_ever, "fifo");
+        read(waiting[0], &byte, 1);
+        // Sooner or later in the call.
+        usleep(1000 * (round % 3));
+        pthread_cancel(thread);
+        pthread_join(thread, &result);
+        if (result != PTHREAD_CANCELED) puts("not cancelled");
+        close(waiting[0]), close(waiting[1]), unlink("fifo");
+    }
+    if (cleaned != 20) printf("cleaned %d times\n", cleaned);
+}
+
+// How much of its stack a signal handler uses that looks for a file.
+static const char *looked_for;
+static void handler(int signal) { close(open(looked_for, O_RDONLY)), access(looked_for, F_OK); }
+
+static void small_stack(const char *absent) {
+    static char space[1 << 16];
+    learn(absent), looked_for = absent;
+    memset(space, 0x5a, sizeof space);
+    stack_t stack = {.ss_sp = space, .ss_size = sizeof space};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
+    sigaltstack(&stack, NULL), sigaction(SIGUSR1, &action, NULL);
+    raise(SIGUSR1);
+    unsigned unused = 0;
+    while (unused < sizeof space && space[unused] == 0x5a) unused++;
+    // The kernel's frame is most of it.
+    unsigned used = sizeof space - unused, frame = getauxval(AT_MINSIGSTKSZ);
+    if (used > frame + 1536) printf("%u bytes beside the %u of the frame\n", used - frame, frame);
+}
+
 // The table itself: it can be read, and nothing else.
 static void guard(const char *absent, const char *there) {
     learn(absent);
@@ -122,10 +200,10 @@ static void guard(const char *absent, const char *there) {
     if (look(0, absent) != ENOENT || look(0, there)) puts("not as before");
 }
 
-// Allows this process next to nothing but to look for files.
-static void restrict_calls(int way) {
+// Allows this process next to nothing but to look for files, and to open them or not.
+static void restrict_calls(int way, int opens) {
     static const int allowed[] = {
-        SYS_openat, SYS_close, SYS_newfstatat, SYS_fstat, SYS_mmap, SYS_write, SYS_exit_group,
+        SYS_openat, SYS_mmap, SYS_close, SYS_newfstatat, SYS_fstat, SYS_write, SYS_exit_group,
         SYS_faccessat, SYS_readlinkat,
 #ifdef SYS_open
         SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink,
@@ -135,7 +213,7 @@ static void restrict_calls(int way) {
     int length = 0;
     code[length++] = (struct sock_filter)BPF_STMT(
         BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-    for (unsigned i = 0; i < sizeof allowed / sizeof *allowed; i++) {
+    for (unsigned i = opens ? 0 : 2; i < sizeof allowed / sizeof *allowed; i++) {
         code[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], 0, 1);
         code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     }
@@ -147,13 +225,13 @@ static void restrict_calls(int way) {
     if (result) puts("no filter");
 }
 
-static void filtered(const char *absent, int way, int before) {
+static void filtered(const char *absent, int way, int before, int opens) {
     setvbuf(stdout, NULL, _IONBF, 0);
     if (before) learn(absent), learn("none/relative");
-    restrict_calls(way);
+    restrict_calls(way, opens);
     for (int round = 0; round < 300; round++)
         for (int looked = 0; looked < 5; looked++)
-            if (looked != 1 && (look(looked, absent) != ENOENT || look(looked, "none/x") != ENOENT))
+            if (looked != 1 && (looked || opens) && (look(looked, absent) != ENOENT || look(looked, "none/x") != ENOENT))
                 puts("otherwise");
     puts("alive");
 }
@@ -206,11 +284,17 @@ int main(int count, char **arguments) {
         changes(arguments + 2);
     } else if (!strcmp(how, "guard") && count == 4) {
         guard(arguments[2], arguments[3]);
-    } else if (!strcmp(how, "filtered") && count == 5) {
-        filtered(arguments[2], atoi(arguments[3]), atoi(arguments[4]));
+    } else if (!strcmp(how, "filtered") && count == 6) {
+        int ways[3];
+        for (int index = 0; index < 3; index++) ways[index] = atoi(arguments[3 + index]);
+        filtered(arguments[2], ways[0], ways[1], ways[2]);
     } else {
         if (chdir(getenv("OUT_DIR"))) return 1;
         if (!strcmp(how, "own")) own();
+        else if (!strcmp(how, "led") && count == 3) led(arguments[2]);
+        else if (!strcmp(how, "mistaken") && count == 4) mistaken(arguments[2], arguments[3]);
+        else if (!strcmp(how, "cancelled") && count == 3) cancelled(arguments[2]);
+        else if (!strcmp(how, "stack") && count == 3) small_stack(arguments[2]);
         else if (!strcmp(how, "corners") && count == 3) corners(arguments[2]);
         else return 1;
     }
