@@ -140,46 +140,38 @@ fn what_changes_outside_is_seen() {
 
 #[test]
 fn what_the_script_makes_is_there_at_once() {
-    let looked = Looked::new("making");
-    says_nothing(looked.bare().arg("own"));
-    says_nothing(looked.jailed().arg("own"));
+    says_nothing_either_way(&Looked::new("making"), "own", &[]);
+}
+
+/// Runs the program bare and in the jail, with these names in a directory that it may not write to: neither
+/// has anything to say.
+fn says_nothing_either_way(looked: &Looked, how: &str, names: &[&str]) {
+    let files = looked.files.canonicalize().unwrap();
+    for mut command in [looked.bare(), looked.jailed()] {
+        says_nothing(command.arg(how).args(names.iter().map(|name| files.join(name))));
+    }
 }
 
 #[test]
 fn what_a_link_leads_to_is_there_at_once() {
     let looked = Looked::new("leading");
-    let files = looked.files.canonicalize().unwrap();
-    symlink(looked.out.join("later"), files.join("link")).unwrap();
-    for mut command in [looked.bare(), looked.jailed()] {
-        says_nothing(command.arg("led").arg(files.join("link/none")));
-    }
+    symlink(looked.out.join("later"), looked.files.join("link")).unwrap();
+    says_nothing_either_way(&looked, "led", &["link/none"]);
 }
 
 #[test]
 fn what_fails_by_another_name_changes_nothing() {
-    let looked = Looked::new("mistaking");
-    let paths = ["there", "none"].map(|name| looked.files.canonicalize().unwrap().join(name));
-    for mut command in [looked.bare(), looked.jailed()] {
-        says_nothing(command.arg("mistaken").args(&paths));
-    }
+    says_nothing_either_way(&Looked::new("mistaking"), "mistaken", &["there", "none"]);
 }
 
 #[test]
 fn a_thread_that_waits_can_be_cancelled() {
-    let looked = Looked::new("cancelling");
-    let absent = looked.files.canonicalize().unwrap().join("none");
-    for mut command in [looked.bare(), looked.jailed()] {
-        says_nothing(command.arg("cancelled").arg(&absent));
-    }
+    says_nothing_either_way(&Looked::new("cancelling"), "cancelled", &["none"]);
 }
 
 #[test]
 fn little_of_a_small_stack_is_used() {
-    let looked = Looked::new("stacking");
-    let absent = looked.files.canonicalize().unwrap().join("none");
-    for mut command in [looked.bare(), looked.jailed()] {
-        says_nothing(command.arg("stack").arg(&absent));
-    }
+    says_nothing_either_way(&Looked::new("stacking"), "stack", &["none"]);
 }
 
 #[test]

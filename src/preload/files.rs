@@ -6,8 +6,8 @@ use core::mem::transmute;
 use core::ptr::null_mut;
 
 use super::known;
-use super::protocol::known::{NOTHING_TO_LOOK_AT, NOTHING_TO_READ};
 use super::others::{self, ENOENT, ENOSYS, errno, set_errno};
+use super::protocol::known::{NOTHING_TO_LOOK_AT, NOTHING_TO_READ};
 
 /// Hears what came of a call.
 fn told<T: PartialEq>(result: T, failed: T, by_open: bool) -> T {
@@ -59,7 +59,7 @@ macro_rules! looks {
             pub unsafe extern "C-unwind" fn $name(path: *const c_char, $($argument: $type),*) -> $result {
                 // SAFETY: as this function's; the next function of this name has its type.
                 unsafe {
-                    if !path.is_null() && $applies && known::says(path, $known) {
+                    if $applies && known::look(path) & $known != 0 {
                         set_errno(ENOENT);
                         return $failed;
                     }
@@ -74,7 +74,7 @@ macro_rules! looks {
             }
         )*
 
-        #[allow(non_upper_case_globals, reason = "named as the functions are")]
+        #[expect(non_upper_case_globals, reason = "named as the functions are")]
         mod next {
             use super::super::others::{Next, name};
             $(pub static $name: Next = Next::new(name(concat!(stringify!($name), "\0")));)*

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use super::others::{ENOENT, are_alone};
 use super::protocol::known::{
-    CLOSED, LENGTH, SEED, PATH, PLACE, PROBES, SIZE, SLOT_COUNT, SLOTS, TEXT, hash,
+    CLOSED, LENGTH, PATH, PLACE, PROBES, SEED, SIZE, SLOT_COUNT, SLOTS, TEXT, hash,
 };
 use super::system_call::{CLOSE, GETCWD, MMAP, OPENAT, system_call, system_call_of_six};
 
@@ -51,21 +51,12 @@ fn table() -> Option<*mut AtomicU64> {
     (!table.is_null() && !unsafe { is_closed(table) }).then_some(table)
 }
 
-/// Whether this is known of a path.
-///
-/// # Safety
-/// `path` is a string, or nothing is mapped there.
-pub unsafe fn says(path: *const c_char, what: u64) -> bool {
-    // SAFETY: as this function's.
-    table().is_some() && unsafe { look(path) } & what != 0
-}
-
 /// What is known of a path; 0 if the kernel has to be asked.
 ///
 /// A signal handler may run on a small stack: little of it is used.
 ///
 /// # Safety
-/// As that of [`says`].
+/// `path` is a string, or null, or no pointer.
 #[inline(never)]
 pub unsafe fn look(path: *const c_char) -> u64 {
     let path = path.cast::<u8>();

@@ -43,12 +43,7 @@ struct Segment {
 type Code = (usize, usize);
 
 // Weak: a program without these never calls what needs them, and must start all the same.
-global_asm!(
-    ".weak malloc",
-    ".weak __errno_location",
-    ".weak dlsym",
-    ".weak dl_iterate_phdr",
-);
+global_asm!(".weak malloc", ".weak __errno_location", ".weak dlsym", ".weak dl_iterate_phdr",);
 
 /// The address of another library's function, as the loader has put it into the global offset table;
 /// 0 if there is none.
@@ -141,9 +136,8 @@ impl Next {
             return found;
         }
         // SAFETY: dlsym(3) has this type, and `RTLD_NEXT` finds what stands behind this library.
-        let found = unsafe {
-            core::mem::transmute::<usize, Symbol>(symbol)(NEXT, self.name.as_ptr())
-        };
+        let found =
+            unsafe { core::mem::transmute::<usize, Symbol>(symbol)(NEXT, self.name.as_ptr()) };
         self.found.store(found, Relaxed);
         found
     }

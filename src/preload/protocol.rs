@@ -81,7 +81,7 @@ pub mod known {
     /// The path has no real path (realpath(3)), and somebody has asked for it.
     pub const NO_REAL_PATH: u64 = 1 << 34;
     /// It is its own real path, and somebody has asked for it.
-    pub const REAL_PATH: u64 = 1 << 35;
+    pub const IS_REAL_PATH: u64 = 1 << 35;
     /// The hash of nothing (FNV-1a).
     pub const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 

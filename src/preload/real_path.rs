@@ -11,7 +11,7 @@ use core::ptr::null_mut;
 
 use super::known;
 use super::others::{EINVAL, ENOENT, ENOMEM, ENOSYS, Next, are_alone, malloc, set_errno};
-use super::protocol::known::{NO_REAL_PATH, REAL_PATH as OWN};
+use super::protocol::known::{IS_REAL_PATH, NO_REAL_PATH};
 use super::protocol::{PATH_MAX, REAL_PATH};
 use super::system_call::{EINTR, system_call};
 
@@ -43,7 +43,10 @@ unsafe extern "C-unwind" fn others(path: *const c_char, resolved: *mut c_char) -
 /// # Safety
 /// `path` is a string, and `resolved` is null or has space for `PATH_MAX` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn realpath(path: *const c_char, resolved: *mut c_char) -> *mut c_char {
+pub unsafe extern "C-unwind" fn realpath(
+    path: *const c_char,
+    resolved: *mut c_char,
+) -> *mut c_char {
     if path.is_null() {
         return fail(EINVAL);
     }
@@ -60,7 +63,7 @@ pub unsafe extern "C-unwind" fn realpath(path: *const c_char, resolved: *mut c_c
         if known & NO_REAL_PATH != 0 {
             return fail(ENOENT);
         }
-        if known & OWN != 0 {
+        if known & IS_REAL_PATH != 0 {
             return given(target, resolved);
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::ftruncate;
 
 /// Memory that whoever has the file can map for reading, and nobody but the owner of this can change.
@@ -36,6 +37,8 @@ impl Shared {
             let number = Errno::result(libc::memfd_create(c"cargo-brig".as_ptr(), flags))?;
             OwnedFd::from_raw_fd(number)
         };
+        // Nobody executes it, nor opens it again for writing.
+        fchmod(&file, Mode::S_IRUSR)?;
         ftruncate(&file, i64::try_from(bytes).map_err(|_| Errno::EINVAL)?)?;
         // SAFETY: a new mapping of the whole file, at an address of the kernel's choice.
         let address = unsafe {

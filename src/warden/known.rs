@@ -30,7 +30,7 @@ use super::found::{self, c_string, path_only};
 use crate::access::Kind;
 use crate::policy::{Grants, Right};
 use crate::preload::protocol::known::{
-    CLOSED, LENGTH, NO_REAL_PATH, NOTHING_TO_LOOK_AT, NOTHING_TO_READ, PLACE, PROBES, REAL_PATH,
+    CLOSED, IS_REAL_PATH, LENGTH, NO_REAL_PATH, NOTHING_TO_LOOK_AT, NOTHING_TO_READ, PLACE, PROBES,
     SEED, SIZE, SLOT_COUNT, SLOTS, TEXT, hash,
 };
 use crate::sys::{self, Shared};
@@ -100,7 +100,7 @@ impl<'g> Known<'g> {
     /// asked for the real path, and `is_real` is whether it was the path itself.
     pub fn note(&mut self, kind: Kind, path: &[u8], is_real: bool) {
         let said = match kind {
-            Kind::ReadLink if is_real => REAL_PATH,
+            Kind::ReadLink if is_real => IS_REAL_PATH,
             Kind::ReadLink => NO_REAL_PATH,
             Kind::Read => NOTHING_TO_READ,
             Kind::Stat => NOTHING_TO_LOOK_AT,
@@ -125,25 +125,27 @@ impl<'g> Known<'g> {
         }
         if let Some(table) = &mut self.table
             && !table.adds(path, said)
-            && !may_change(self.grants, path)
+            && may_be_known(self.grants, path)
         {
             table.add(path, said, &self.restless);
         }
     }
 }
 
-/// Whether a script with these grants could change what is there, or sees there what is a copy.
-fn may_change(grants: &Grants, path: &[u8]) -> bool {
+/// Whether a script with these grants may know of a path, and neither changes what is there nor sees a copy.
+fn may_be_known(grants: &Grants, path: &[u8]) -> bool {
     let path = Path::new(OsStr::from_bytes(path));
-    grants.covers(Right::Write, path)
+    // Whether there is something that is hidden, the table must not tell.
+    !(grants.covers(Right::Write, path)
         || grants.redirected.iter().any(|redirected| path.starts_with(&redirected.path))
+        || grants.hides(path))
 }
 
 /// Whether it is so at this moment, of a path without links to it: the name that was recorded of a call that
 /// failed need not be what it failed for.
 fn is_so(path: &[u8], said: u64) -> bool {
     let (path, mut target) = (c_string(path.to_vec()), [0]);
-    let is_no_link = if said == REAL_PATH { Errno::EINVAL } else { Errno::ENOENT };
+    let is_no_link = if said == IS_REAL_PATH { Errno::EINVAL } else { Errno::ENOENT };
     sys::read_link(AT_FDCWD.as_raw_fd(), &path, &mut target) == Err(is_no_link)
 }
 
@@ -356,7 +358,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
-    use crate::policy::Grant;
+    use crate::policy::{Grant, Hidden};
 
     #[test]
     fn a_table_says_what_was_found_until_that_changes() {
@@ -407,7 +409,8 @@ mod tests {
         std::os::unix::fs::symlink(&own, directory.join("link")).unwrap();
         let grant = Grant { right: Right::Write, path: own.clone(), place: None };
         let library = Some("/library".into());
-        let grants = Grants { library, files: vec![grant], ..Grants::default() };
+        let hidden = Hidden { paths: vec![directory.join("hidden")], ..Hidden::default() };
+        let grants = Grants { library, files: vec![grant], hidden, ..Grants::default() };
         let mut known = Known::new(&grants);
         let mut note = |path: &Path| {
             for _ in 0..=ENOUGH {
@@ -421,6 +424,7 @@ mod tests {
         assert!(note(&directory.join("none")));
         assert!(!note(&own.join("none")));
         assert!(!note(&directory.join("link/none")));
+        assert!(!note(&directory.join("hidden/none")));
         // It is there.
         assert!(!note(&own));
         assert!(!note(Path::new("/proc/self/none")));

@@ -192,9 +192,7 @@ impl<'a> Observer<'a> {
     pub fn add_use(&mut self, Use { kind, path }: &Use, errno: Option<Errno>, process: u32) {
         let outcome = self.judged(*kind, path, errno);
         self.add(*kind, path, outcome, process);
-        // Whether there is something that is hidden, the table must not tell.
-        let is_missing = errno == Some(Errno::ENOENT) && outcome == Outcome::NotFound;
-        if is_missing && !self.hidden.hides(path) {
+        if errno == Some(Errno::ENOENT) && outcome == Outcome::NotFound {
             self.known.note(*kind, path, false);
         }
     }
