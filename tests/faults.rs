@@ -20,6 +20,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cargo_brig::launcher::trailer_of;
 use nix::errno::Errno;
@@ -77,6 +78,10 @@ enum Fault {
     Orphan,
     /// The call fails.
     Fail(Errno),
+    /// The clock is set a day back from then on.
+    Back,
+    /// Or ahead.
+    Ahead,
 }
 
 /// A kind of fault: whose calls, which of them, and what happens there.
@@ -249,6 +254,8 @@ impl Place {
             Fault::Kill => "kill".to_owned(),
             Fault::Orphan => "orphan".to_owned(),
             Fault::Fail(errno) => (errno as i32).to_string(),
+            Fault::Back => "back".to_owned(),
+            Fault::Ahead => "ahead".to_owned(),
         };
         let report = self.path("report");
         let mut injector = Command::new(&self.injector);
@@ -402,7 +409,9 @@ fn wrong_with(place: &Place, injection: Injection, sound: &Sound) -> Vec<String>
         let may_differ = matches!(fault, Fault::Fail(errno) if is_told(record, errno));
         check(difference.is_empty() || may_differ, &format!("the record is another:{difference}"));
     } else {
-        check(is_hit && fault != Fault::Fail(Errno::EINTR), "it should have gone well");
+        let may_fail =
+            fault != Fault::Fail(Errno::EINTR) && !matches!(fault, Fault::Back | Fault::Ahead);
+        check(is_hit && may_fail, "it should have gone well");
     }
     if let Fault::Fail(_) = fault {
         let is_said = report.is_well() || !report.output.stderr.is_empty();
@@ -491,6 +500,46 @@ fn no_more_memory() {
 #[test]
 fn calls_are_interrupted() {
     sweep(&kinds("interruptible", Fault::Fail(Errno::EINTR)), 23);
+}
+
+/// What takes time is measured by a clock that nobody sets: nothing is late, and nothing took a day.
+#[test]
+fn the_clock_is_set() {
+    let place = Place::new();
+    let sound = Sound::of(&place);
+    let count = sound.report.count("launcher", "clock");
+    assert!(count > 0 && sound.report.count("warden", "clock") == 0, "{}", sound.report.text);
+    for fault in [Fault::Back, Fault::Ahead] {
+        for number in 1..=count {
+            let injection = Injection(Kind { role: "launcher", calls: "clock", fault }, number);
+            let report = place.inject(injection, &place.command(&place.launcher()));
+            assert!(report.lines_of("hit").next().is_some(), "{injection}: {}", report.text);
+            let text = fs::read_to_string(place.unit().join("brig.json")).unwrap();
+            let record: Value = serde_json::from_str(&text).unwrap();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+            let off = now.abs_diff(record["started"].as_u64().unwrap());
+            assert_eq!(off >= 80_000, number == 1, "its first look at it is what the record says");
+            let times = times_in(&record);
+            assert!(times.len() > 5 && times.iter().all(|time| *time < 3_600_000_000), "{times:?}");
+            place.empty_out_dir();
+            assert_eq!(wrong_with(&place, injection, &sound), [""; 0]);
+        }
+    }
+}
+
+/// All times that a record tells, in microseconds, but for when it began.
+fn times_in(record: &Value) -> Vec<u64> {
+    match record {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| match value.as_u64() {
+                Some(time) if name.ends_with("_us") => vec![time],
+                _ => times_in(value),
+            })
+            .collect(),
+        Value::Array(values) => values.iter().flat_map(times_in).collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[test]

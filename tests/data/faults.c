@@ -1,12 +1,12 @@
 /* Starts a program as Cargo starts a launcher, and lets one of the system calls fail that it makes, or that
    the warden makes, or that the warden's child makes until it is the script; or kills one of them there; or
-   kills who has started it all. Then waits until nothing is left of what was started, and says how all this
+   kills who has started it all; or sets the clock, as far as these can see. Then waits until nothing is left of what was started, and says how all this
    went. The script itself runs as it would without this (ptrace(2), seccomp(2)).
 
    faults REPORT WHO CALLS FAULT NUMBER PROGRAM ARGUMENT...
 
-   WHO is launcher, warden or child; CALLS is a class of calls (see `classes`); FAULT is kill, orphan or an
-   errno; NUMBER says which of these calls, from 1; none with 0. The report says, a line each:
+   WHO is launcher, warden or child; CALLS is a class of calls (see `classes`); FAULT is kill, orphan, back or
+   ahead (a day, from then on) or an errno; NUMBER says which of these calls, from 1; none with 0. The report says, a line each:
    calls WHO CLASS COUNT, of all that were made; hit CALL, if the fault was injected; ended STATUS, of the
    program (wait(2)); hung, if it had to be ended; survivor COMMAND, of each process that was left. */
 #define _GNU_SOURCE
@@ -23,16 +23,21 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Seconds: more than anything here takes. */
 #define LONG 40
+#define DAY 86400L
 
 enum { LAUNCHER, WARDEN, CHILD, ROLES };
 static const char *const roles[] = {"launcher", "warden", "child"};
 
-enum { ANY, SPACE, DESCRIPTORS, MEMORY, INTERRUPTIBLE, CLASSES };
-static const char *const classes[] = {"any", "space", "descriptors", "memory", "interruptible"};
+enum { ANY, SPACE, DESCRIPTORS, MEMORY, INTERRUPTIBLE, CLOCK, CLASSES };
+static const char *const classes[] = {"any", "space", "descriptors", "memory", "interruptible", "clock"};
+
+enum { KILL = 0, ORPHAN = -1, BACK = -2, AHEAD = -3 };
+static const char *const faults[] = {"kill", "orphan", "back", "ahead"};
 
 struct task {
     pid_t id, group;
@@ -40,6 +45,7 @@ struct task {
     unsigned long call; /* that is under way */
     int fails; /* by this errno */
     unsigned long address; /* that it asked for, where it gets what it has */
+    unsigned long time; /* where it gets the time of the clock that can be set */
     int waits; /* it has stopped before it was known */
 };
 static struct task tasks[256];
@@ -69,6 +75,11 @@ static int is_file(pid_t id, unsigned long descriptor) {
     if (length <= 0) return 0;
     path[length] = 0;
     return path[0] == '/' && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0;
+}
+
+/* Whether a clock is one that can be set. */
+static int is_set(unsigned long clock) {
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
 }
 
 /* Whether a call is of a class; `heap` is where the caller's ends. */
@@ -109,7 +120,10 @@ static int is_of(int class, pid_t id, unsigned long heap, const struct __ptrace_
             return words[0] > heap;
         case SYS_mmap: case SYS_mremap: case SYS_mprotect: case SYS_landlock_add_rule:
         case SYS_landlock_restrict_self: case SYS_execve: case SYS_epoll_ctl: case SYS_sendmsg:
-        case SYS_poll: case SYS_ppoll: case SYS_setsid: case SYS_capset: case SYS_unshare:
+        case SYS_ppoll: case SYS_setsid: case SYS_capset: case SYS_unshare:
+#ifdef SYS_poll
+        case SYS_poll:
+#endif
             return 1;
         }
         return makes_descriptor || makes_process;
@@ -146,6 +160,8 @@ static int is_of(int class, pid_t id, unsigned long heap, const struct __ptrace_
             return 1;
         }
         return 0;
+    case CLOCK:
+        return call == SYS_clock_gettime && is_set(words[0]);
     }
     return 0;
 }
@@ -191,6 +207,7 @@ static long counts[ROLES][CLASSES];
 static unsigned long heaps[ROLES];
 static int role, class, fault;
 static long number;
+static long set; /* by so many seconds the clock was */
 static pid_t parent;
 static FILE *report;
 
@@ -203,11 +220,25 @@ static void hit(struct task *task, const struct __ptrace_syscall_info *info) {
     } else if (fault > 0) {
         skip(task->id);
         task->fails = fault;
-    } else if (fault == 0) {
+    } else if (fault == KILL) {
         kill(task->group, SIGKILL);
-    } else {
+    } else if (fault == ORPHAN) {
         kill(parent, SIGKILL);
+    } else {
+        set = fault == BACK ? -DAY : DAY;
     }
+}
+
+/* Has a program that begins ask the kernel for the time: the vDSO is taken out of what it is told (getauxval(3)). */
+static void without_vdso(pid_t id) {
+    struct __ptrace_syscall_info info;
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, id, sizeof info, &info) <= 0) return;
+    unsigned long *word = (unsigned long *)info.stack_pointer;
+    word += 1 + ptrace(PTRACE_PEEKDATA, id, word, 0) + 1;
+    while (ptrace(PTRACE_PEEKDATA, id, word, 0)) word++;
+    for (word++; ptrace(PTRACE_PEEKDATA, id, word, 0) != AT_NULL; word += 2)
+        if (ptrace(PTRACE_PEEKDATA, id, word, 0) == AT_SYSINFO_EHDR)
+            ptrace(PTRACE_POKEDATA, id, word, (unsigned long)AT_IGNORE);
 }
 
 static void call_stops(struct task *task) {
@@ -224,8 +255,14 @@ static void call_stops(struct task *task) {
         returns(task->id, -task->fails);
         task->fails = 0;
     }
+    if (info.op == PTRACE_SYSCALL_INFO_EXIT && task->time && info.exit.rval == 0) {
+        long seconds = ptrace(PTRACE_PEEKDATA, task->id, task->time, 0);
+        ptrace(PTRACE_POKEDATA, task->id, task->time, seconds + set);
+    }
+    task->time = 0;
     if (info.op != PTRACE_SYSCALL_INFO_ENTRY || task->role < 0) return;
     task->call = info.entry.nr;
+    if (info.entry.nr == SYS_clock_gettime && is_set(info.entry.args[0])) task->time = info.entry.args[1];
     for (int other = 0; other < CLASSES; other++) {
         if (!is_of(other, task->id, heaps[task->role], &info)) continue;
         counts[task->role][other]++;
@@ -269,7 +306,9 @@ int main(int argc, char **words) {
     if (report) setvbuf(report, NULL, _IOLBF, 0);
     role = number_of(roles, ROLES, words[2]);
     class = number_of(classes, CLASSES, words[3]);
-    fault = strcmp(words[4], "kill") == 0 ? 0 : strcmp(words[4], "orphan") == 0 ? -1 : atoi(words[4]);
+    fault = atoi(words[4]);
+    for (int named = 0; named < 4; named++)
+        if (strcmp(words[4], faults[named]) == 0) fault = -named;
     number = atol(words[5]);
     int gate[2], told[2];
     if (!report || prctl(PR_SET_CHILD_SUBREAPER, 1) || pipe2(gate, O_CLOEXEC) || pipe2(told, O_CLOEXEC)) {
@@ -338,6 +377,7 @@ int main(int argc, char **words) {
                 continue;
             }
             task->role = LAUNCHER;
+            without_vdso(id);
         } else if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE) {
             unsigned long new;
             ptrace(PTRACE_GETEVENTMSG, id, 0, &new);
