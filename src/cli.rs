@@ -53,6 +53,8 @@ Exit codes:
 Environment:
   RUSTC_WRAPPER, build.rustc-wrapper   the wrapper you had goes on working, called by cargo-brig
   CARGO_BRIG_RUSTC_WRAPPER             that wrapper, where RUSTC_WRAPPER names cargo-brig itself
+  RUSTDOC, build.rustdoc               so does the rustdoc that you had
+  CARGO_BRIG_RUSTDOC                   that rustdoc, where RUSTDOC names a link to cargo-brig
   CARGO_BRIG_POLICY                    as --policy: a built-in policy (default, strict, farm,
                                        permissive) or the absolute path of a document, above all
                                        other layers

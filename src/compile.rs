@@ -257,6 +257,10 @@ impl Compile<'_> {
                 shared.push(Shared { directory, ..output.clone() });
             }
         }
+        // All crates' documentation lies in one directory, which Cargo names once: rustdoc takes no second.
+        let documentation = self.paths.documentation.as_deref();
+        let documentation = documentation.and_then(|directory| fs::canonicalize(directory).ok());
+        grants.files.extend(documentation.map(|directory| given(Right::Write, directory)));
         grants.outputs = Some(Outputs { shared });
     }
 

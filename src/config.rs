@@ -103,6 +103,12 @@ impl Config {
         })
     }
 
+    /// The rustdoc that Cargo would use if `RUSTDOC` were not set.
+    #[must_use]
+    pub fn rustdoc(&self) -> Option<OsString> {
+        self.string("CARGO_BUILD_RUSTDOC", |table| table.get("build")?.get("rustdoc")?.as_str())
+    }
+
     /// `always`, `never` or `auto`, if anything says whether Cargo's messages have colours.
     #[must_use]
     pub fn color(&self) -> Option<OsString> {

@@ -55,15 +55,17 @@ pub enum Error {
          scripts would run outside the jail; unset it, or run `cargo` without `brig`"
     )]
     EmptyWrapper,
-    /// A compiler wrapper of the configuration's, by a locked policy.
+    /// A compiler wrapper or a rustdoc of the configuration's, by a locked policy.
     #[error(
-        "the compiler wrapper `{}` does not lie where programs of the system, of rustup or of Cargo do, and \
-         under a locked policy it is not run (where it is yours and not the workspace's, say so by RUSTC_WRAPPER)",
-        .wrapper.display()
+        "`{}` does not lie where programs of the system, of rustup or of Cargo do, and under a locked policy \
+         it is not run (where it is yours and not the workspace's, say so by {variable})",
+        .program.display()
     )]
-    ForeignWrapper {
-        /// The wrapper.
-        wrapper: PathBuf,
+    ForeignProgram {
+        /// The program.
+        program: PathBuf,
+        /// What would name it.
+        variable: &'static str,
     },
     /// The own environment.
     #[error(transparent)]
@@ -162,7 +164,7 @@ pub fn run(arguments: &[OsString]) -> Result<Ending, Error> {
         let directory = working_directory(&command_line);
         let config = Config::load(&directory, &command_line.values("--config"));
         let session = Session::begin()?;
-        let cargo = cargo_in_force(&command_line, arguments, &config, policy, &session)?;
+        let cargo = cargo_in_force(&command_line, arguments, &config, policy.as_deref(), &session)?;
         return Ok(ending(wait(cargo)?.0));
     }
     let build = Preparation::new(command_line, arguments, policy)?.build(Stdio::inherit())?;
@@ -187,7 +189,7 @@ fn cargo_in_force(
     command_line: &CommandLine,
     arguments: &[OsString],
     config: &Config,
-    policy: Option<PathBuf>,
+    policy: Option<&Path>,
     session: &Session,
 ) -> Result<Command, Error> {
     let own = launcher::own_path()?;
@@ -195,12 +197,23 @@ fn cargo_in_force(
     let mut cargo = command_line.cargo();
     cargo.args(arguments).env("RUSTC_WRAPPER", &own);
     cargo.env(settings::SESSION, session.path());
-    if let Some(policy) = &policy {
+    if let Some(policy) = policy {
         cargo.env(settings::POLICY, policy);
     }
-    if let Some(wrapper) = wrapper.as_ref().filter(|_| !wrapper_is_said()) {
-        distrust(wrapper, policy)?;
+    let rustdoc = users_rustdoc(&own);
+    let of_config = config.rustdoc().filter(|_| rustdoc.is_none());
+    let unsaid = [
+        (wrapper.as_ref().filter(|_| !wrapper_is_said()), "RUSTC_WRAPPER"),
+        (of_config.as_ref(), "RUSTDOC"),
+    ];
+    for (program, variable) in unsaid {
+        program.map_or(Ok(()), |program| distrust(program, variable, policy))?;
     }
+    cargo.env("RUSTDOC", session.rustdoc(&own)?);
+    match rustdoc.or(of_config) {
+        Some(rustdoc) => cargo.env(settings::RUSTDOC, rustdoc),
+        None => cargo.env_remove(settings::RUSTDOC),
+    };
     match wrapper {
         Some(wrapper) => cargo.env(settings::WRAPPER, wrapper),
         None => cargo.env_remove(settings::WRAPPER),
@@ -214,21 +227,29 @@ fn wrapper_is_said() -> bool {
     names.iter().any(|name| env::var_os(name).is_some())
 }
 
-/// Refuses a wrapper of the configuration's that can be the workspace's, under a locked policy: it runs outside
-/// of the jail.
-fn distrust(wrapper: &OsStr, policy: Option<PathBuf>) -> Result<(), Error> {
+/// The rustdoc that the environment names. Within a `cargo brig run`, where that is this program, the user's is
+/// named beside it.
+fn users_rustdoc(own: &Path) -> Option<OsString> {
+    let is_own = |rustdoc: &OsStr| fs::canonicalize(rustdoc).is_ok_and(|path| path == own);
+    let named = env::var_os("RUSTDOC").filter(|rustdoc| !is_own(rustdoc));
+    named.or_else(|| env::var_os(settings::RUSTDOC)).filter(|rustdoc| !rustdoc.is_empty())
+}
+
+/// Refuses a program of the configuration's that can be the workspace's, under a locked policy: it runs outside
+/// of the jail. The variable is the one by which a user says that it is not.
+fn distrust(program: &OsStr, variable: &'static str, policy: Option<&Path>) -> Result<(), Error> {
     let here = env::current_dir().ok();
     let places = policies::places_at(here.clone());
-    let places = Places { named: policy.or(places.named), ..places };
+    let places = Places { named: policy.map(Path::to_owned).or(places.named), ..places };
     // By a policy that cannot be read the shim lets nothing pass.
     if !Layers::read(&places).is_ok_and(|layers| layers.locked) {
         return Ok(());
     }
     let own = ParentEnvironment::of(std::process::id())?;
-    if compiler::lies_where_users_do(wrapper, &own, here.as_deref()) {
+    if compiler::lies_where_users_do(program, &own, here.as_deref()) {
         return Ok(());
     }
-    Err(Error::ForeignWrapper { wrapper: wrapper.into() })
+    Err(Error::ForeignProgram { program: program.into(), variable })
 }
 
 /// Whether the command is an alias of one that [`CommandLine::bypasses_the_wrapper`], however many

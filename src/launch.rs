@@ -33,6 +33,7 @@ use crate::record::{self, Parts, Record};
 use crate::relay::{self, Relay, Relayed, Withheld};
 use crate::session::{self, Lent, Run};
 use crate::settings::{self, ParentEnvironment, Settings};
+use crate::shim::rustdoc;
 use crate::supervise::{self, Outcome, Start};
 use crate::unit::{self, Unit};
 use crate::warden::Report;
@@ -151,7 +152,7 @@ fn run_by(
     request: Request,
 ) -> Result<exit::Ending, Error> {
     let mut unit = Unit::parse(
-        env::vars_os().collect(),
+        rustdoc::restored(env::vars_os().collect(), settings),
         &request.script,
         request.arguments.clone(),
         request.workspace.clone(),
@@ -160,8 +161,8 @@ fn run_by(
     tracing::debug!(package = unit.package, parent = parent_id(), "launch");
     let policy = Policy::of(&Layers::read(&settings.places)?, &unit.package, &unit.version);
     let lent = settings.session.as_deref().map(Lent::by).unwrap_or_default();
-    let wrapper = settings.wrapper.as_deref();
-    let (dirs, grants) = Dirs::prepare(request.private.as_deref(), lent, &unit, &policy, wrapper)?;
+    let (private, wrapper) = (request.private.as_deref(), settings.wrapper.as_deref());
+    let (dirs, grants) = Dirs::prepare(private, lent, &unit, &policy, wrapper)?;
     let plan = Plan::new(&grants)?;
     let enforced = plan.enforced();
     let preload = dirs.preload.as_ref();
@@ -175,8 +176,8 @@ fn run_by(
     let may_read = |path: &Path| {
         grants.covers(Right::Read, &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
     };
-    let searched = Searched::default();
-    let mut judge = Judge { is_withheld: &is_withheld, may_read: &may_read, searched };
+    let mut judge =
+        Judge { is_withheld: &is_withheld, may_read: &may_read, searched: Searched::default() };
     let unwithheld = Unwithheld::default();
     let mut relay = Relay::new(
         BufWriter::with_capacity(64 * 1024, io::stdout()),

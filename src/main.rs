@@ -36,6 +36,12 @@ fn main() -> ExitCode {
             .map(|status| Ending::Code(shim::exit_code(status)));
         return end(ending, exit::NOT_RUN);
     }
+    if program.is_some_and(|program| shim::rustdoc::is_called(program)) {
+        let ending = require_static()
+            .and_then(|()| Ok(shim::rustdoc::wrap(rest)?))
+            .map(|status| Ending::Code(shim::exit_code(status)));
+        return end(ending, exit::NOT_RUN);
+    }
     match rest.split_first() {
         Some((verb, rest)) if verb == "brig" && !cli::is_own(rest) => {
             doubt_log();

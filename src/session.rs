@@ -31,6 +31,8 @@ const LEFT_OUT: &str = "left-out";
 const HOME: &str = "home";
 /// The name of the link to the library's directory.
 const LIBRARY: &str = "library";
+/// The name of the link that is called for rustdoc.
+pub const RUSTDOC: &str = "rustdoc";
 
 /// A session, as long as it lasts.
 #[derive(Debug)]
@@ -65,6 +67,16 @@ impl Session {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Makes the link by which Cargo calls this program, `own`, for rustdoc.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn rustdoc(&self, own: &Path) -> Result<PathBuf, Error> {
+        let link = self.path().join(RUSTDOC);
+        let failed = |source| Error::failed("write to", self.path(), source);
+        symlink(own, &link).map(|()| link).map_err(failed)
     }
 }
 

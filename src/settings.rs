@@ -20,6 +20,8 @@ pub const PREFIX: &str = "CARGO_BRIG_";
 pub const INNER_PREFIX: &str = "BRIG_INNER_";
 /// The compiler wrapper that the user had and that the shim calls.
 pub const WRAPPER: &str = "CARGO_BRIG_RUSTC_WRAPPER";
+/// The rustdoc that the user had and that the shim calls.
+pub const RUSTDOC: &str = "CARGO_BRIG_RUSTDOC";
 /// The directory in which a launcher says what it ran.
 pub const SESSION: &str = "CARGO_BRIG_SESSION";
 /// A policy for this build: a built-in one's name, or the absolute path of a document.
@@ -111,6 +113,8 @@ fn is_closed(error: &io::Error) -> bool {
 pub struct Settings {
     /// See [`WRAPPER`].
     pub wrapper: Option<OsString>,
+    /// See [`RUSTDOC`].
+    pub rustdoc: Option<OsString>,
     /// See [`SESSION`].
     pub session: Option<PathBuf>,
     /// Where to look for policies: see [`POLICY`] and [`WORKSPACE`].
@@ -124,6 +128,7 @@ impl Settings {
         let non_empty = |name| parent.get(name).filter(|value| !value.is_empty());
         Self {
             wrapper: non_empty(WRAPPER).map(OsStr::to_owned),
+            rustdoc: non_empty(RUSTDOC).map(OsStr::to_owned),
             session: non_empty(SESSION).map(PathBuf::from),
             places: Places {
                 config_home: Places::config_home(parent.get("XDG_CONFIG_HOME"), parent.get("HOME")),

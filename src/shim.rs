@@ -10,6 +10,7 @@ pub mod compiler;
 pub mod inner;
 pub mod invocation;
 pub mod linker;
+pub mod rustdoc;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -152,7 +153,7 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
     let failed = |source| Error::Run { program: PathBuf::from(&words[0]), source };
 
     let layers = Layers::read(&settings.places)?;
-    let jail = Jail::of(&arguments[1..], &layers)?;
+    let jail = Jail::of(Paths::parse(&arguments[1..])?, &layers)?;
     if layers.locked {
         distrust(&mut command, arguments, jail.is_some(), &settings, &parent)?;
     }
@@ -249,8 +250,8 @@ struct Jail {
 
 impl Jail {
     /// None for what compiles nothing, and where no policy wants it.
-    fn of(arguments: &[OsString], layers: &Layers) -> Result<Option<Self>, Error> {
-        let Some(paths) = Paths::parse(arguments)? else { return Ok(None) };
+    fn of(paths: Option<Paths>, layers: &Layers) -> Result<Option<Self>, Error> {
+        let Some(paths) = paths else { return Ok(None) };
         if !layers.speak_of_rustc() {
             return Ok(None);
         }

@@ -212,7 +212,7 @@ fn arguments_variables_streams_and_exit_code_of_a_program_pass_through() {
 }
 
 #[test]
-fn the_environment_of_a_program_differs_by_the_wrapper_and_by_nothing_else() {
+fn the_environment_of_a_program_differs_by_the_two_wrappers_and_by_nothing_else() {
     let project = ship();
     project.write(
         "src/main.rs",
@@ -230,6 +230,7 @@ fn the_environment_of_a_program_differs_by_the_wrapper_and_by_nothing_else() {
     assert_eq!(plain["FLAG"], "\"a  b\"");
     // A Cargo that the program starts goes on building in the jail.
     assert_eq!(jailed.remove("RUSTC_WRAPPER"), Some(format!("{TOOL:?}")));
+    assert!(jailed.remove("RUSTDOC").unwrap().ends_with("/rustdoc\""));
     jailed.retain(|name, _| !name.starts_with("CARGO_BRIG_"));
     assert_eq!(plain, jailed);
 }

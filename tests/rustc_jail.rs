@@ -91,8 +91,9 @@ fn attacked(policy: &str) -> (BTreeMap<&'static str, bool>, String) {
     let files: Vec<PathBuf> = fs::read_dir(&deps).unwrap().map(|e| e.unwrap().path()).collect();
     let named =
         |path: &Path, part: &str| path.file_name().unwrap().to_str().unwrap().contains(part);
-    let of_other =
-        files.iter().find(|path| named(path, "other-") && path.extension().unwrap() == "d");
+    let of_other = files
+        .iter()
+        .find(|path| named(path, "other-") && path.extension().is_some_and(|e| e == "d"));
     let mode = fs::metadata(home.join("mode")).unwrap().permissions().mode();
     let effects = BTreeMap::from([
         ("writes to the home directory", home.join("written").exists()),
@@ -732,4 +733,105 @@ fn what_sccache_compiles_is_compiled_in_the_jail() {
     assert_eq!((text.as_str(), written), ("[of the user] [of the user]\n", [true; 2]), "{said}");
     let (text, written, said) = run(JAIL);
     assert_eq!((text.as_str(), written), ("[] []\n", [false; 2]), "{said}");
+}
+
+/// Does nothing when it is compiled, and what is forbidden when it is documented.
+const DOCUMENTED: &str = r#"
+    let Some(deps) = env::args().find_map(|a| Some(a.strip_prefix("dependency=")?.to_owned())) else {
+        panic!("Cargo says where crates lie");
+    };
+    let is_documented = !env::args().any(|word| word == "--out-dir");
+    let home = env::var("HOME").unwrap();
+    if is_documented {
+        drop(fs::write(format!("{home}/written"), "x"));
+        for entry in fs::read_dir(&deps).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_str().unwrap().contains("other-") && path.extension().is_some_and(|e| e == "d") {
+                drop(fs::write(&path, "x"));
+            }
+        }
+        drop(fs::write(format!("{deps}/libplanted-0123456789abcdef.rmeta"), "x"));
+    }
+    let key = fs::read_to_string(format!("{home}/key")).unwrap_or_default();
+    format!("pub const TEXT: &str = \"[{}]\";", if is_documented { key } else { String::new() }).parse().unwrap()
+"#;
+
+#[test]
+fn what_is_documented_is_in_the_jail() {
+    let project = workspace("documented", DOCUMENTED);
+    project
+        .write("app/src/lib.rs", "//! ```\n//! app::x();\n//! ```\nevil::go!();\npub fn x() {}\n");
+    project.write("app/src/main.rs", "fn main() {\n    other::x();\n}\n");
+    let home = project.root.parent().unwrap().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::write(home.join("key"), "of the user").unwrap();
+    let documented = |policy: &str, arguments: &[&str]| {
+        project.write("brig.toml", policy);
+        succeed(&mut project.brig(&["clean"]));
+        let mut doc = project.brig(&[&["doc", "--no-deps"], arguments].concat());
+        let said = stderr(&succeed(support::with_toolchain(&mut doc).env("HOME", &home)));
+        let mut all = Vec::new();
+        support::walk(&project.root.join("target"), &mut |path| all.push(path.to_owned()));
+        let found = |part: &str| {
+            all.iter().filter(|path| path.to_str().unwrap().contains(part)).collect::<Vec<_>>()
+        };
+        let page = found("app/constant.TEXT.html");
+        let of_other =
+            found("/other-").into_iter().find(|path| path.extension().is_some_and(|e| e == "d"));
+        let effects = [
+            fs::remove_file(home.join("written")).is_ok(),
+            fs::read_to_string(page[0]).unwrap().contains("[of the user]"),
+            fs::read(of_other.unwrap()).unwrap() == b"x",
+            !found("planted").is_empty(),
+        ];
+        (effects, said)
+    };
+    for arguments in [
+        &[][..],
+        &["--document-private-items"],
+        &["--target", "x86_64-unknown-linux-gnu"],
+        &["--config", "build.build-dir='target/inner'"],
+    ] {
+        let (without, _) = documented("", arguments);
+        let (within, said) = documented(JAIL, arguments);
+        assert_eq!((without, within), ([true; 4], [false; 4]), "{arguments:?}: {said}");
+        for sentence in
+            ["/home/written`: no `files.write` rule", "/home/key`: no `files.read` rule"]
+        {
+            assert!(said.contains(sentence), "{arguments:?}: {sentence:?} in {said}");
+        }
+    }
+    // Tests are programs of the package's own.
+    succeed(&mut project.brig(&["test", "--doc"]));
+}
+
+/// The rustdoc that the user has is called, and named to scripts.
+#[test]
+fn the_users_rustdoc_is_called() {
+    let project = usual("");
+    let script = "fn main() {\n    println!(\"cargo::warning=told of {}\", std::env::var(\"RUSTDOC\").unwrap());\n}\n";
+    project.write("app/build.rs", script);
+    let told = |command: &mut Command| {
+        let said = stderr(&succeed(command));
+        said.lines().find_map(|line| Some(line.split_once("told of ")?.1.to_owned())).unwrap()
+    };
+    let mut plain = project.cargo(&["check"]);
+    assert_eq!(told(&mut plain), told(&mut project.brig(&["check"])));
+    let users = project.write("tools/rustdoc", "#!/bin/sh\necho called >&2\nexec rustdoc \"$@\"\n");
+    fs::set_permissions(&users, fs::Permissions::from_mode(0o755)).unwrap();
+    for policy in ["", JAIL] {
+        project.write("brig.toml", policy);
+        succeed(&mut project.brig(&["clean"]));
+        let said = succeed(project.brig(&["doc"]).env("RUSTDOC", &users));
+        assert!(stderr(&said).contains("called\n"), "{policy}: {}", stderr(&said));
+        assert_eq!(told(project.brig(&["check"]).env("RUSTDOC", &users)), users.to_str().unwrap());
+    }
+    project.write(".cargo/config.toml", "[build]\nrustdoc = \"tools/rustdoc\"\n");
+    succeed(&mut project.brig(&["clean"]));
+    let said = stderr(&succeed(&mut project.brig(&["doc"])));
+    assert!(said.contains("called\n"), "{said}");
+    // The workspace's is nobody to be trusted where its policy cannot loosen anything.
+    let refused = project.brig(&["--policy", "farm", "doc"]).output().unwrap();
+    assert!(!refused.status.success(), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("say so by RUSTDOC"), "{}", stderr(&refused));
 }

@@ -96,7 +96,7 @@ impl Preparation {
         let Self { command_line, arguments, config, roots, .. } = self;
         let session = Session::begin()?;
         let mut cargo =
-            cargo_in_force(command_line, arguments, config, self.policy.clone(), &session)?;
+            cargo_in_force(command_line, arguments, config, self.policy.as_deref(), &session)?;
         cargo.stdout(stdout);
         if let Some(workspace) = &self.workspace {
             cargo.env(settings::WORKSPACE, workspace);

@@ -62,6 +62,32 @@ const SHORT_FLAGS: &[u8] = b"hgOvV";
 /// has none behind `=`.
 const LONG_FLAGS: &[&[u8]] = &[b"help", b"test", b"verbose", b"version"];
 
+/// Those that rustdoc has besides (`librustdoc/lib.rs`, `opts`).
+const LONG_FLAGS_OF_RUSTDOC: &[&[u8]] = &[
+    b"check",
+    b"disable-minification",
+    b"disable-per-crate-search",
+    b"display-doctest-warnings",
+    b"document-hidden-items",
+    b"document-private-items",
+    b"enable-index-page",
+    b"enable-per-target-ignores",
+    b"extern-html-root-takes-precedence",
+    b"generate-link-to-definition",
+    b"generate-macro-expansion",
+    b"generate-redirect-map",
+    b"html-no-source",
+    b"markdown-no-toc",
+    b"no-capture",
+    b"no-defaults",
+    b"no-run",
+    b"nocapture",
+    b"scrape-tests",
+    b"show-coverage",
+    b"show-type-layout",
+    b"sort-modules-by-appearance",
+];
+
 /// The words of a rustc call.
 #[derive(Debug, Default)]
 pub struct Arguments {
@@ -79,6 +105,19 @@ impl Arguments {
     /// # Errors
     /// See [`Error`].
     pub fn parse(arguments: &[OsString]) -> Result<Self, Error> {
+        Self::parse_with(arguments, &[])
+    }
+
+    /// As [`Self::parse`], of a call of rustdoc.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn parse_of_rustdoc(arguments: &[OsString]) -> Result<Self, Error> {
+        Self::parse_with(arguments, LONG_FLAGS_OF_RUSTDOC)
+    }
+
+    fn parse_with(arguments: &[OsString], further_flags: &[&[u8]]) -> Result<Self, Error> {
+        let is_flag = |long: &[u8]| LONG_FLAGS.contains(&long) || further_flags.contains(&long);
         let words = expand(arguments)?;
         let first = words.iter().find(|word| word.as_bytes().starts_with(b"-"));
         let mut parsed =
@@ -95,7 +134,7 @@ impl Arguments {
                 let equals = long.iter().position(|byte| *byte == b'=');
                 let (name, value) = match equals {
                     Some(at) => (&long[..at], long[at + 1..].to_vec()),
-                    None if LONG_FLAGS.contains(&long) => (long, Vec::new()),
+                    None if is_flag(long) => (long, Vec::new()),
                     None => (long, next()),
                 };
                 parsed.options.push((name.to_vec(), value));

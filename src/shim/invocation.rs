@@ -4,6 +4,7 @@
 //! `[env]` table.
 
 use std::ffi::{OsStr, OsString};
+use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -179,6 +180,8 @@ pub struct Paths {
     pub linker: Option<PathBuf>,
     /// The target, as Cargo calls its directory.
     pub target: Option<String>,
+    /// The directory of all documentation, which a call of rustdoc writes into.
+    pub documentation: Option<PathBuf>,
 }
 
 impl Paths {
@@ -193,11 +196,6 @@ impl Paths {
         if arguments.is_question() {
             return Ok(None);
         }
-        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
-        let in_directory = |file: &[u8]| match path(file).parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
         let out_dir = arguments.last("out-dir").map(path);
         let out_dir = out_dir
             .or_else(|| arguments.last("o").map(in_directory))
@@ -206,7 +204,6 @@ impl Paths {
         let suffix = one_of("-C extra-filename", arguments.codegen("extra-filename"))?;
         let stem = [name, suffix.unwrap_or_default()].concat();
         let library = [b"lib", stem.as_slice()].concat();
-        let shared = |directory: PathBuf, stems, behind| Shared { directory, stems, behind };
         let mut outputs = vec![shared(out_dir.clone(), vec![stem, library], Behind::Dot)];
         // Cargo names files only by what they are called there: others are a workspace's. Who gives no
         // directory is not Cargo; then what is kept for a while is named like the file.
@@ -222,19 +219,84 @@ impl Paths {
         if let Some(directory) = arguments.codegen("incremental").last() {
             outputs.push(shared(path(directory), vec![name.to_vec()], Behind::Dash));
         }
-        let directory = |value: &[u8]| {
-            // A kind and the directory, or that alone.
-            let at = value.iter().position(|byte| *byte == b'=');
-            path(at.map_or(value, |at| &value[at + 1..]))
-        };
-        let libraries = arguments.values("L").map(directory).collect();
-        let linker = arguments.codegen("linker").last().map(path);
-        // The description of a target lies in a file, after which Cargo names its directories.
-        let target = arguments.last("target").map(path);
-        let target = target.as_deref().and_then(Path::file_stem);
-        let target = target.map(|target| target.to_string_lossy().into_owned());
-        Ok(Some(Self { crate_, out_dir, outputs, libraries, linker, target }))
+        Ok(Some(Self {
+            crate_,
+            out_dir,
+            outputs,
+            libraries: libraries_of(&arguments),
+            linker: arguments.codegen("linker").last().map(path),
+            target: target_of(&arguments),
+            documentation: None,
+        }))
     }
+
+    /// Reads the command line of one rustdoc call, without the program's name. None if it documents nothing: it
+    /// can be asked for its version, or to run tests, which are the package's programs.
+    ///
+    /// All documentation lies in one directory, and Cargo says besides where crates are compiled to, after which
+    /// the build directory is told (`src/cargo/core/compiler/mod.rs`, `prepare_rustdoc`).
+    ///
+    /// # Errors
+    /// [`Error::ArgumentFile`].
+    pub fn parse_of_rustdoc(arguments: &[OsString]) -> Result<Option<Self>, Error> {
+        let arguments = Arguments::parse_of_rustdoc(arguments)?;
+        let Some(name) = arguments.last("crate-name") else { return Ok(None) };
+        let directories = arguments.values("o").chain(arguments.values("out-dir"));
+        let documentation = one_of("-o", directories)?.map(path);
+        if documentation.is_none() && arguments.has(&["test"]) {
+            return Ok(None);
+        }
+        let compiled = arguments.values("L").filter_map(|value| value.strip_prefix(b"dependency="));
+        let out_dir = compiled.last().map(path).or_else(|| documentation.clone());
+        let out_dir = out_dir.unwrap_or_else(|| PathBuf::from("."));
+        let of_others = shared(out_dir.clone(), Vec::new(), Behind::Dot);
+        let dep_info = arguments.listed("emit").filter_map(|kind| kind.strip_prefix(b"dep-info="));
+        let files = dep_info.chain(arguments.values("scrape-examples-output-path"));
+        let of_file = |file| {
+            let name = path(file).file_stem().unwrap_or_default().as_bytes().to_vec();
+            shared(in_directory(file), vec![name], Behind::Dot)
+        };
+        let crate_ = Crate::of(&arguments, name, &out_dir);
+        Ok(Some(Self {
+            crate_: Crate { kinds: vec!["doc".to_owned()], ..crate_ },
+            out_dir,
+            outputs: iter::once(of_others).chain(files.map(of_file)).collect(),
+            libraries: libraries_of(&arguments),
+            linker: None,
+            target: target_of(&arguments),
+            documentation,
+        }))
+    }
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+fn in_directory(file: &[u8]) -> PathBuf {
+    match path(file).parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+const fn shared(directory: PathBuf, stems: Vec<Vec<u8>>, behind: Behind) -> Shared {
+    Shared { directory, stems, behind }
+}
+
+fn libraries_of(arguments: &Arguments) -> Vec<PathBuf> {
+    let directory = |value: &[u8]| {
+        // A kind and the directory, or that alone.
+        let at = value.iter().position(|byte| *byte == b'=');
+        path(at.map_or(value, |at| &value[at + 1..]))
+    };
+    arguments.values("L").map(directory).collect()
+}
+
+/// The description of a target lies in a file, after which Cargo names its directories.
+fn target_of(arguments: &Arguments) -> Option<String> {
+    let target = arguments.last("target").map(path)?;
+    Some(target.file_stem()?.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -320,6 +382,36 @@ mod tests {
         for outside in ["/../x", ".", "%"] {
             let name = format!("-Cextra-filename=-{outside}");
             assert_eq!(of(&["--crate-name=a", &name, "--out-dir=/t/deps"]).2, "", "{outside}");
+        }
+    }
+
+    #[test]
+    fn what_is_documented_goes_where_cargo_says_it_once() {
+        let of = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            Paths::parse_of_rustdoc(&words)
+        };
+        const CRATE: &[&str] =
+            &["--crate-name", "a", "src/lib.rs", "-Cmetadata=1f", "-L", "dependency=/t/debug/deps"];
+        let doc = [CRATE, &["--document-private-items", "-o", "/t/doc"]].concat();
+        let paths = of(&doc).unwrap().unwrap();
+        assert_eq!(paths.documentation.as_deref(), Some(Path::new("/t/doc")));
+        assert_eq!(
+            (paths.out_dir, paths.crate_.key),
+            ("/t/debug/deps".into(), Some("a-1f".into()))
+        );
+        // Nothing that is compiled is its own.
+        assert!(paths.outputs.iter().all(|shared| shared.stems.is_empty()), "{:?}", paths.outputs);
+        assert_eq!(of(&[CRATE, &["--test"]].concat()).unwrap(), None);
+        assert_eq!(of(&["-vV"]).unwrap(), None);
+        // A workspace's flags come behind Cargo's, and make no tests of it.
+        for flags in
+            [&["--test"][..], &["--show-coverage", "--test"], &["--html-in-header", "--test"]]
+        {
+            assert!(of(&[&doc, flags].concat()).unwrap().is_some(), "{flags:?}");
+        }
+        for flags in [["-o", "/home"], ["--out-dir", "/home"]] {
+            of(&[&doc[..], &flags].concat()).unwrap_err();
         }
     }
 

@@ -177,7 +177,11 @@ impl Processes {
             self.ends.add(descriptor, event).is_ok()
         });
         let parent_process = parent.map(|parent| &self.all[parent as usize]);
-        let image = parent.and_then(|_| image_of(pid)).unwrap_or_else(|| self.first_image.clone());
+        // Where it cannot be read, for want of descriptors: it has its parent's until it executes another.
+        let image = parent_process.map_or_else(
+            || self.first_image.clone(),
+            |parent| image_of(pid).unwrap_or_else(|| parent.image.clone()),
+        );
         let cwd =
             parent_process.map_or_else(|| lossy(&link(pid, "cwd")), |p| p.process.cwd.clone());
         let process = Process {
