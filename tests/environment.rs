@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -226,13 +226,12 @@ fn a_library_that_the_user_preloads_is_preloaded_and_named() {
     let program = Program::c(ASKS_IN_ALL_WAYS, &[]);
     let source = "__attribute__((constructor)) static void start(void) \
                   { setenv(\"PRELOADED\", getenv(\"LD_PRELOAD\"), 1); }";
-    // A directory without a blank in its name.
-    let dir = tempfile::Builder::new().prefix("preloads").tempdir_in("/opt");
-    let dir = dir.or_else(|_| tempfile::tempdir()).unwrap();
-    let library = program.compile("users.so", source, &["-shared", "-fPIC"]);
-    let path = dir.path().join("users.so");
-    fs::copy(library, &path).unwrap();
-    fs::create_dir_all(program.project.root.join("unit/out")).unwrap();
+    program.compile("users.so", source, &["-shared", "-fPIC"]);
+    // A path without a blank, to what may be read.
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("package");
+    symlink(&program.project.root, &link).unwrap();
+    let path = link.join("users.so");
     let path = path.to_str().unwrap();
     for value in [path.to_owned(), format!("{path}:"), format!(" {path}"), String::new()] {
         let plain = program.plain(&[("LD_PRELOAD", &value)]);

@@ -387,12 +387,12 @@ mod tests {
 
     #[test]
     fn what_is_documented_goes_where_cargo_says_it_once() {
+        const CRATE: &[&str] =
+            &["--crate-name", "a", "src/lib.rs", "-Cmetadata=1f", "-L", "dependency=/t/debug/deps"];
         let of = |words: &[&str]| {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
             Paths::parse_of_rustdoc(&words)
         };
-        const CRATE: &[&str] =
-            &["--crate-name", "a", "src/lib.rs", "-Cmetadata=1f", "-L", "dependency=/t/debug/deps"];
         let doc = [CRATE, &["--document-private-items", "-o", "/t/doc"]].concat();
         let paths = of(&doc).unwrap().unwrap();
         assert_eq!(paths.documentation.as_deref(), Some(Path::new("/t/doc")));

@@ -955,9 +955,19 @@ fn snapshot(directory: &Path) -> Snapshot {
 fn remove(path: &Path) {
     let Ok(status) = fs::symlink_metadata(path) else { return };
     if status.is_dir() {
+        open_directories(path);
         fs::remove_dir_all(path).unwrap();
     } else {
         fs::remove_file(path).unwrap();
+    }
+}
+
+/// Who is not root needs this to look into what an attack has closed.
+fn open_directories(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|status| status.is_dir()) {
+        drop(fs::set_permissions(path, fs::Permissions::from_mode(0o700)));
+        let entries = fs::read_dir(path).into_iter().flatten();
+        entries.for_each(|entry| open_directories(&entry.unwrap().path()));
     }
 }
 

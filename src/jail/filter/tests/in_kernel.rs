@@ -258,7 +258,7 @@ fn a_process_keeps_power_over_itself() {
     let mut limit = [0_u64; 2];
     let at = pointer_mut(&mut limit);
     assert_eq!(filtered(|| call(libc::SYS_prlimit64, &[0, 7, 0, at])), Ok(0));
-    assert_eq!(filtered(|| call(libc::SYS_setpriority, &[0, 0, 1])), Ok(0));
+    assert_eq!(filtered(|| call(libc::SYS_setpriority, &[0, 0, 19])), Ok(0));
     assert_eq!(filtered(|| call(libc::SYS_prctl, &[4, 1])), Ok(0));
     assert_eq!(filtered(|| call(libc::SYS_personality, &[0xffff_ffff])), Ok(0));
     assert_eq!(filtered(|| thread::spawn(|| 7).join().expect("a thread")), 7);
