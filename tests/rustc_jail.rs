@@ -250,6 +250,35 @@ fn what_is_usual_works() {
     }
 }
 
+/// Without a C library, of which there is none for it everywhere.
+#[test]
+fn linkers_for_another_target_work() {
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    let sysroot = stdout(&succeed(support::clean_command("rustc").args(["--print", "sysroot"])));
+    if !Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).exists() {
+        eprintln!("{TARGET} is not installed (rustup target add): linking for it is not tested");
+        return;
+    }
+    let project = usual("extends = \"strict\"\nrustc.jail = true\n");
+    project.write(
+        "app/src/main.rs",
+        "#![no_std]\n#![no_main]\nevil::go!();\n#[panic_handler]\n\
+         fn panic(_: &core::panic::PanicInfo) -> ! {\n    loop {}\n}\n\
+         #[unsafe(no_mangle)]\npub extern \"C\" fn _start() -> usize {\n    TEXT.len()\n}\n",
+    );
+    project.write("other/src/lib.rs", "#![no_std]\npub fn x() {}\n");
+    for (linker, flavor) in [("rust-lld", "ld.lld"), ("ld.lld", "ld.lld"), ("mold", "ld")] {
+        let flags = format!("-C linker={linker} -C linker-flavor={flavor} -C panic=abort");
+        let mut build = project.brig(&["build", "--target", TARGET]);
+        let said = stderr(&succeed(build.env("RUSTFLAGS", flags)));
+        assert!(!said.contains("tried to"), "{linker}: {said}");
+        let made = project.root.join("target").join(TARGET).join("debug/app");
+        let machine = fs::read(&made).unwrap()[18];
+        assert_eq!(machine, 183, "EM_AARCH64 (elf(5))");
+        fs::remove_file(made).unwrap();
+    }
+}
+
 #[test]
 fn a_denial_fails_the_compilation_where_the_policy_says_so() {
     let project = workspace("denied", ATTACKS);
