@@ -8,12 +8,13 @@ use std::process::Command;
 
 use support::{Project, TOOL, clean_command, fail, shown, stderr, stdout, succeed};
 
-/// The program that applies the profile.
-fn container(project: &Project) -> PathBuf {
+/// The program that applies the profile, and forbids what is defined so.
+fn container(project: &Project, defined: &[&str]) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/container.c");
     let program = project.root.join("container");
     let mut compiler = Command::new("cc");
     compiler.args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&program).arg(source);
+    compiler.args(defined);
     succeed(&mut compiler);
     program
 }
@@ -35,7 +36,7 @@ fn scripts_are_jailed_under_a_containers_profile() {
     let project = Project::with_script("contained", SCRIPT);
     let outside = project.root.parent().unwrap().join("outside");
     project.write("outside", outside.to_str().unwrap());
-    let container = container(&project);
+    let container = container(&project, &[]);
     let within = |program: &Path, arguments: &[&str]| {
         let mut command = clean_command(&container);
         command.arg(program).args(arguments).current_dir(&project.root);
@@ -80,4 +81,30 @@ fn scripts_are_jailed_under_a_containers_profile() {
     let output = succeed(&mut within(Path::new(TOOL), &["brig", "build"]));
     assert!(stderr(&output).contains(line), "{}", shown(&output));
     assert!(!outside.exists());
+}
+
+/// As systemd does it by `SystemCallFilter=` and by `RestrictSUIDSGID=`.
+#[test]
+fn what_is_forbidden_is_named_and_no_script_runs() {
+    let project = Project::with_script("contained", SCRIPT);
+    let outside = project.root.parent().unwrap().join("outside");
+    project.write("outside", outside.to_str().unwrap());
+    for (call, error, sentence) in [
+        (
+            "landlock_create_ruleset",
+            "EPERM",
+            "landlock_create_ruleset(2) is forbidden here (EPERM: Operation not permitted)",
+        ),
+        ("openat2", "ENOSYS", "openat2(2) is forbidden here (ENOSYS: Function not implemented)"),
+    ] {
+        let defined = [format!("-DFORBIDDEN=SYS_{call}"), format!("-DERROR={error}")];
+        let container = container(&project, &defined.each_ref().map(String::as_str));
+        let mut build = clean_command(&container);
+        let output = fail(build.arg(TOOL).args(["brig", "build"]).current_dir(&project.root));
+        assert!(stderr(&output).contains(sentence), "{}", shown(&output));
+        assert!(!outside.exists(), "{call}");
+        let mut doctor = clean_command(&container);
+        let said = stdout(&fail(doctor.arg(TOOL).args(["brig", "doctor"])));
+        assert!(said.contains(call), "{said}");
+    }
 }

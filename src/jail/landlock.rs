@@ -60,6 +60,19 @@ pub enum Error {
         /// What the kernel has; 0 if nothing.
         abi: i32,
     },
+    /// A system call that is forbidden, and by which the kernel's version would not help.
+    #[error(
+        "{call} is forbidden here ({errno}), as the seccomp profile of a container can do it, or systemd's \
+         {setting}; the jail needs it (`cargo brig doctor` says more)"
+    )]
+    Forbidden {
+        /// The call.
+        call: &'static str,
+        /// How it fails.
+        errno: Errno,
+        /// What of systemd's forbids it (systemd.exec(5)).
+        setting: &'static str,
+    },
     /// The ruleset.
     #[error("cannot make the Landlock ruleset")]
     Ruleset(#[source] Box<RulesetError>),
@@ -148,6 +161,10 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
     if is_in_a_jail(sys::landlock_version()) {
         return Err(Error::Nested);
     }
+    if let Err(errno @ (Errno::EPERM | Errno::EACCES)) = sys::landlock_version() {
+        let (call, setting) = ("landlock_create_ruleset(2)", "SystemCallFilter=");
+        return Err(Error::Forbidden { call, errno, setting });
+    }
     let kernel = sys::landlock_abi();
     if kernel < FLOOR {
         return Err(Error::Floor { abi: kernel });
@@ -187,7 +204,14 @@ pub fn plan(grants: &Grants) -> Result<Rulesets, Error> {
         *paths.entry(grants.seen_at(&grant.path)).or_default() |= access(grant.right, abi);
     }
     for (name, mut rights) in paths {
-        let failed = |errno: Errno| Error::Path { path: name.to_path_buf(), source: errno.into() };
+        let failed = |errno: Errno| match errno {
+            Errno::ENOSYS | Errno::EPERM => Error::Forbidden {
+                call: "openat2(2)",
+                errno,
+                setting: "RestrictSUIDSGID=, which DynamicUser= implies",
+            },
+            errno => Error::Path { path: name.to_path_buf(), source: errno.into() },
+        };
         let Some(path) = granted(&name).map_err(failed)? else { continue };
         let kind = SFlag::from_bits_truncate(fstat(&path).map_err(failed)?.st_mode);
         if kind & SFlag::S_IFMT != SFlag::S_IFDIR {

@@ -1,6 +1,6 @@
 /* Executes a program under what the usual container engines leave of the system calls: those that their
    default seccomp profile refuses to a container without capabilities are refused here ("Seccomp security
-   profiles for Docker", and the profile itself for newer calls). */
+   profiles for Docker", and the profile itself for newer calls); and FORBIDDEN, where that is defined. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/audit.h>
@@ -69,6 +69,9 @@ static struct sock_filter filter[] = {
     REFUSE(SYS_unshare, EPERM),
     REFUSE(SYS_userfaultfd, EPERM),
     REFUSE(SYS_vhangup, EPERM),
+#ifdef FORBIDDEN
+    REFUSE(FORBIDDEN, ERROR),
+#endif
     /* Its flags lie in memory: callers do without. */
     REFUSE(SYS_clone3, ENOSYS),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 3),
