@@ -178,10 +178,9 @@ impl Processes {
         });
         let parent_process = parent.map(|parent| &self.all[parent as usize]);
         // Where it cannot be read, for want of descriptors: it has its parent's until it executes another.
-        let image = parent_process.map_or_else(
-            || self.first_image.clone(),
-            |parent| image_of(pid).unwrap_or_else(|| parent.image.clone()),
-        );
+        let inherited = parent_process.map_or(&self.first_image, |parent| &parent.image);
+        let image = if self.all.is_empty() { None } else { image_of(pid) };
+        let image = image.unwrap_or_else(|| inherited.clone());
         let cwd =
             parent_process.map_or_else(|| lossy(&link(pid, "cwd")), |p| p.process.cwd.clone());
         let process = Process {
@@ -431,6 +430,19 @@ mod tests {
         assert!(!may && processes.refused() == 1);
         let of_own = processes.of(own);
         assert!(processes.may_execute(own, of_own) && processes.refused() == 1);
+    }
+
+    #[test]
+    fn what_fails_in_a_process_of_unknown_parents_has_failed() {
+        let mut processes = Processes::new(1).unwrap();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let id = processes.of(child.id());
+        let (thread, path) = (child.id(), b"/nothing".to_vec());
+        processes.attempts(id, Execution { thread, path, outcome: Outcome::NotFound });
+        let executed = processes.executed(id, thread);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(matches!(executed[..], [Executed { program: None, .. }]), "{executed:?}");
     }
 
     #[test]
