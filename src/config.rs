@@ -109,6 +109,17 @@ impl Config {
         self.string("CARGO_BUILD_RUSTDOC", |table| table.get("build")?.get("rustdoc")?.as_str())
     }
 
+    /// Whether a file says in which directories Cargo builds, or names others that may.
+    #[must_use]
+    pub fn says_where_to_build(&self) -> bool {
+        let mut tables = self.command_line.iter().chain(&self.files).map(|source| &source.table);
+        tables.any(|table| {
+            let build = table.get("build");
+            let says = |key| build.is_some_and(|build| build.get(key).is_some());
+            table.contains_key("include") || says("target-dir") || says("build-dir")
+        })
+    }
+
     /// `always`, `never` or `auto`, if anything says whether Cargo's messages have colours.
     #[must_use]
     pub fn color(&self) -> Option<OsString> {

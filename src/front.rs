@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod command_line;
+pub(crate) mod roots;
 pub mod summary;
 
 use std::env;
@@ -408,39 +409,6 @@ fn wait(mut cargo: Command) -> Result<(ExitStatus, Vec<u8>), Error> {
             }
         }
     }
-}
-
-/// The directories in which Cargo will build, the target directory first, and the workspace's. None if Cargo cannot tell,
-/// as for `cargo install` outside of a package: then only what the launchers say is known.
-pub(crate) fn build_roots(
-    command_line: &CommandLine,
-    directory: &Path,
-) -> (Vec<PathBuf>, Option<PathBuf>) {
-    match metadata(command_line, &["--no-deps"]) {
-        Some(metadata) => roots_in(&metadata, command_line, directory),
-        None => (Vec::new(), None),
-    }
-}
-
-/// As [`build_roots`], by what Cargo has said.
-fn roots_in(
-    metadata: &Value,
-    command_line: &CommandLine,
-    directory: &Path,
-) -> (Vec<PathBuf>, Option<PathBuf>) {
-    let path = |key: &str| metadata.get(key).and_then(Value::as_str).map(PathBuf::from);
-    let configured = path("target_directory");
-    let target = match command_line.values("--target-dir").last() {
-        Some(target) => Some(directory.join(target)),
-        None => configured.clone(),
-    };
-    let build = match path("build_directory") {
-        build if build == configured => target.clone(),
-        build => build,
-    };
-    let mut roots: Vec<PathBuf> = target.into_iter().chain(build).collect();
-    roots.dedup();
-    (roots, path("workspace_root"))
 }
 
 /// What `cargo metadata` says; none if it fails, for which Cargo will give the reason itself.

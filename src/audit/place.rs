@@ -4,8 +4,9 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::front;
+use crate::config::Config;
 use crate::front::command_line::CommandLine;
+use crate::front::roots;
 use crate::show::{self, find};
 
 /// See the file's description.
@@ -32,7 +33,8 @@ impl Place {
         }
         let command_line = CommandLine::parse(&words);
         let directory = env::current_dir().unwrap_or_default();
-        let (mut roots, workspace) = front::build_roots(&command_line, &directory);
+        let config = Config::load(&directory, &[]);
+        let (mut roots, workspace) = roots::find(&command_line, &directory, &config);
         match workspace {
             Some(root) if !roots.is_empty() => Ok(Self { root, target: roots.swap_remove(0) }),
             _ => Err(find::no_workspace(&command_line)),

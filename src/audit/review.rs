@@ -98,7 +98,8 @@ pub fn review(arguments: &Audit) -> Result<Report, Error> {
     let words = command(arguments)?;
     let policy = arguments.policy.as_ref().map(|policy| policy_of(policy.as_ref()));
     let preparation = Preparation::new(CommandLine::parse(&words), &words, policy)?;
-    let (Some(root), Some(metadata)) = (&preparation.workspace, &preparation.metadata) else {
+    let metadata = front::metadata(&preparation.command_line, &["--no-deps"]);
+    let (Some(root), Some(metadata)) = (&preparation.workspace, &metadata) else {
         return Err(find::no_workspace(&preparation.command_line).into());
     };
     let baseline_file = root.join(baseline::FILE_NAME);

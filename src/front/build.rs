@@ -4,12 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use serde_json::Value;
-
 use super::command_line::CommandLine;
 use super::summary::Style;
-use super::{Error, alias_bypasses, cargo_in_force, cover_by_linker, metadata, overridden};
-use super::{roots_in, wait, working_directory};
+use super::{Error, alias_bypasses, cargo_in_force, cover_by_linker, overridden};
+use super::{roots, wait, working_directory};
 use crate::completeness::{Completeness, Findings};
 use crate::config::{Config, LinksOverride};
 use crate::launcher;
@@ -28,8 +26,6 @@ pub struct Preparation {
     policy: Option<PathBuf>,
     directory: PathBuf,
     config: Config,
-    /// What Cargo says of the workspace's own packages; none if it cannot.
-    pub metadata: Option<Value>,
     /// Where Cargo will build, the target directory first.
     pub roots: Vec<PathBuf>,
     /// The workspace's root.
@@ -71,13 +67,9 @@ impl Preparation {
         let config = Config::load(&directory, &command_line.values("--config"));
         // What is refused is refused before anything is asked or changed.
         super::users_wrapper(&config, &launcher::own_path()?)?;
-        let metadata = metadata(&command_line, &["--no-deps"]);
-        let (roots, workspace) = match &metadata {
-            Some(metadata) => roots_in(metadata, &command_line, &directory),
-            None => (Vec::new(), None),
-        };
+        let (roots, workspace) = roots::find(&command_line, &directory, &config);
         let arguments = arguments.to_vec();
-        Ok(Self { command_line, arguments, policy, directory, config, metadata, roots, workspace })
+        Ok(Self { command_line, arguments, policy, directory, config, roots, workspace })
     }
 
     /// Where the policies of this build are.

@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::Error;
 use crate::cli::{Location, PackageSpec};
+use crate::config::Config;
 use crate::front::command_line::CommandLine;
+use crate::front::roots;
 use crate::policy::Mode;
 use crate::process::Exit;
 use crate::stored::{Brief, Compiled, Head};
@@ -66,7 +68,7 @@ impl Workspace {
     /// # Errors
     /// If Cargo cannot tell, or nothing was built there.
     pub fn of(location: &Location) -> Result<Self, Error> {
-        let mut words = vec![OsString::from("show")];
+        let mut words = vec![OsString::from("metadata")];
         for (option, value) in
             [("--target-dir", &location.target_dir), ("--manifest-path", &location.manifest_path)]
         {
@@ -74,7 +76,8 @@ impl Workspace {
         }
         let command_line = CommandLine::parse(&words);
         let directory = env::current_dir().unwrap_or_default();
-        let (mut roots, _) = front::build_roots(&command_line, &directory);
+        let config = Config::load(&directory, &[]);
+        let (mut roots, _) = roots::find(&command_line, &directory, &config);
         if roots.is_empty() {
             // A build directory that was named is enough.
             let named = location.target_dir.as_ref().map(|path| directory.join(path));
