@@ -191,7 +191,7 @@ fn the_jail_holds_in_a_chroot() {
         mount -t tmpfs none \"$new\"
         for name in /*; do
             if [ -L \"$name\" ]; then
-                cp -a \"$name\" \"$new$name\"
+                cp -P \"$name\" \"$new$name\"
             elif [ -d \"$name\" ]; then
                 mkdir \"$new$name\"
                 mount --rbind \"$name\" \"$new$name\"
