@@ -258,7 +258,8 @@ impl Compile<'_> {
             }
         }
         // All crates' documentation lies in one directory, which Cargo names once: rustdoc takes no second.
-        let documentation = self.paths.documentation.as_deref();
+        let documentation =
+            self.paths.documentation.as_deref().filter(|path| is_for_documentation(path));
         let documentation = documentation.and_then(|directory| fs::canonicalize(directory).ok());
         grants.files.extend(documentation.map(|directory| given(Right::Write, directory)));
         grants.outputs = Some(Outputs { shared });
@@ -329,6 +330,17 @@ pub fn is_wanted(policy: &Policy) -> bool {
     policy.jails_rustc && policy.mode == Mode::Enforce
 }
 
+/// Whether all in a directory is documentation, as far as Cargo and rustdoc leave signs: a workspace can have
+/// come with a link in its place, or set the target directory to what is somebody's.
+fn is_for_documentation(directory: &Path) -> bool {
+    // Without a slash at the end, by which a link would be followed.
+    let directory = directory.components().as_path();
+    let is_of_cargo = directory.parent().is_some_and(|root| root.join("CACHEDIR.TAG").is_file());
+    let is_empty = || fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
+    let is_of_rustdoc = || directory.join(".lock").is_file();
+    !directory.is_symlink() && (is_of_cargo || is_empty() || is_of_rustdoc())
+}
+
 /// Copies what a compilation has made, which could be anything by now: a link to a file of the user's, or a
 /// fifo that nobody writes to.
 fn copy(made: &Path, wanted: &Path) -> io::Result<()> {
@@ -365,6 +377,23 @@ pub fn found(program: &OsStr) -> Result<PathBuf, Error> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn documentation_is_written_to_what_is_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let doc = dir.path().join("doc");
+        assert!(!is_for_documentation(&doc));
+        fs::create_dir(&doc).unwrap();
+        assert!(is_for_documentation(&doc));
+        fs::write(doc.join("letter"), "of the user").unwrap();
+        assert!(!is_for_documentation(&doc));
+        fs::write(doc.join(".lock"), "").unwrap();
+        assert!(is_for_documentation(&doc));
+        fs::write(dir.path().join("CACHEDIR.TAG"), "").unwrap();
+        symlink(&doc, dir.path().join("link")).unwrap();
+        assert!(!is_for_documentation(&dir.path().join("link")));
+        assert!(!is_for_documentation(&dir.path().join("link/")));
+    }
 
     #[test]
     fn nothing_but_a_file_is_copied() {

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -832,6 +832,24 @@ fn what_is_documented_is_in_the_jail() {
     }
     // Tests are programs of the package's own.
     succeed(&mut project.brig(&["test", "--doc"]));
+    // What a workspace has in the place of documentation is none.
+    let precious = home.join("precious");
+    fs::create_dir(&precious).unwrap();
+    let writes = format!("drop(fs::write({:?}, \"x\"));\n{DOCUMENTED}", precious.join("written"));
+    let project = workspace("misled", &writes.replace("deps}/lib", "deps}/none/"));
+    project.write("brig.toml", JAIL);
+    fs::create_dir(project.root.join("target")).unwrap();
+    symlink(&precious, project.root.join("target/doc")).unwrap();
+    for (policy, arrives) in [("", true), (JAIL, false)] {
+        project.write("brig.toml", policy);
+        let mut doc = project.brig(&["doc", "--no-deps"]);
+        drop(support::with_toolchain(&mut doc).env("HOME", &home).output().unwrap());
+        assert_eq!(precious.join("written").exists(), arrives, "{policy}");
+        assert_eq!(precious.join("app").exists(), arrives, "{policy}");
+        fs::remove_dir_all(&precious).unwrap();
+        fs::create_dir(&precious).unwrap();
+        drop(fs::remove_dir_all(project.root.join("target/debug")));
+    }
 }
 
 /// The rustdoc that the user has is called, and named to scripts.
