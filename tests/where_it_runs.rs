@@ -197,7 +197,7 @@ fn the_jail_holds_in_a_chroot() {
                 mount --rbind \"$name\" \"$new$name\"
             fi
         done
-        exec chroot \"$new\" sh -c 'cd \"$0\"; exec \"$@\"' \"$PWD\" \"$@\"";
+        exec /usr/sbin/chroot \"$new\" sh -c 'cd \"$0\"; exec \"$@\"' \"$PWD\" \"$@\"";
     let wrapper = ["unshare", "-Urm", "sh", "-c", enter, "sh", new.to_str().unwrap()];
     attacked.assert_jailed(&mut attacked.build(&wrapper, "chroot"));
 }
@@ -292,7 +292,7 @@ fn the_jail_holds_in_a_debian_that_debootstrap_has_made() {
             shift
         done
         shift
-        exec chroot \"$new\" sh -c 'cd \"$0\"; exec \"$@\"' \"$PWD\" \"$@\"";
+        exec /usr/sbin/chroot \"$new\" sh -c 'cd \"$0\"; exec \"$@\"' \"$PWD\" \"$@\"";
     let mut wrapper = vec!["unshare", "-Urm", "sh", "-c", enter, "sh", new.to_str().unwrap()];
     wrapper.extend(mounted.iter().map(|path| path.to_str().unwrap()));
     wrapper.push("--");
