@@ -56,6 +56,12 @@ pub enum Error {
         "no compiler was named: as a wrapper the program is called by Cargo, with rustc's path"
     )]
     NoCompiler,
+    /// rustdoc is this program.
+    #[error("`{}` is cargo-brig itself: name the real rustdoc by {}", .path.display(), settings::RUSTDOC)]
+    NoRustdoc {
+        /// What would be called.
+        path: PathBuf,
+    },
     /// The compiler or the user's wrapper cannot be started.
     #[error("cannot run the compiler `{}`", .program.display())]
     Run {

@@ -881,4 +881,11 @@ fn the_users_rustdoc_is_called() {
     let refused = project.brig(&["--policy", "farm", "doc"]).output().unwrap();
     assert!(!refused.status.success(), "{}", stderr(&refused));
     assert!(stderr(&refused).contains("say so by RUSTDOC"), "{}", stderr(&refused));
+    // Where that is this program again, it is said.
+    let mut again = support::clean_command(&users);
+    fs::remove_file(&users).unwrap();
+    symlink(support::TOOL, &users).unwrap();
+    let said =
+        stderr(&support::fail(again.arg("--version").env("PATH", project.root.join("tools"))));
+    assert!(said.contains("is cargo-brig itself: name the real rustdoc"), "{said}");
 }

@@ -12,7 +12,8 @@ use std::process::{Command, ExitStatus};
 
 use super::invocation::Paths;
 use super::{Error, Jail, environment_of, guard_environment};
-use crate::compile::Compile;
+use crate::compile::{self, Compile};
+use crate::launcher;
 use crate::policy::Layers;
 use crate::session::RUSTDOC as NAME;
 use crate::settings::{ParentEnvironment, Settings};
@@ -32,6 +33,11 @@ pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
     let parent = ParentEnvironment::read()?;
     let settings = Settings::from(&parent);
     let rustdoc = settings.rustdoc.clone().unwrap_or_else(|| beside_cargo(&parent));
+    // It would start itself for ever.
+    let found = compile::found(&rustdoc)?;
+    if fs::canonicalize(&found).ok() == Some(launcher::own_path()?) {
+        return Err(Error::NoRustdoc { path: found });
+    }
     let mut words = vec![rustdoc.clone()];
     words.extend_from_slice(arguments);
     let mut command = Command::new(&rustdoc);
