@@ -13,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -203,12 +204,14 @@ fn cargo_in_force(
     }
     let rustdoc = users_rustdoc(&own);
     let of_config = config.rustdoc().filter(|_| rustdoc.is_none());
-    let unsaid = [
-        (wrapper.as_ref().filter(|_| !wrapper_is_said()), "RUSTC_WRAPPER"),
-        (of_config.as_ref(), "RUSTDOC"),
-    ];
-    for (program, variable) in unsaid {
-        program.map_or(Ok(()), |program| distrust(program, variable, policy))?;
+    let of_config = of_config.map(|rustdoc| from_here(&rustdoc));
+    let is_said = |names: &[&str]| names.iter().any(|name| env::var_os(name).is_some());
+    let of_wrapper = ["RUSTC_WRAPPER", settings::WRAPPER, "CARGO_BUILD_RUSTC_WRAPPER"];
+    if let Some(wrapper) = wrapper.as_ref().filter(|_| !is_said(&of_wrapper)) {
+        distrust(wrapper, "RUSTC_WRAPPER", policy)?;
+    }
+    if let Some(rustdoc) = of_config.as_ref().filter(|_| !is_said(&["CARGO_BUILD_RUSTDOC"])) {
+        distrust(rustdoc, "RUSTDOC", policy)?;
     }
     cargo.env("RUSTDOC", session.rustdoc(&own)?);
     match rustdoc.or(of_config) {
@@ -222,18 +225,24 @@ fn cargo_in_force(
     Ok(cargo)
 }
 
-/// Whether the environment names a wrapper, which then is the user's.
-fn wrapper_is_said() -> bool {
-    let names = ["RUSTC_WRAPPER", settings::WRAPPER, "CARGO_BUILD_RUSTC_WRAPPER"];
-    names.iter().any(|name| env::var_os(name).is_some())
-}
-
 /// The rustdoc that the environment names. Within a `cargo brig run`, where that is this program, the user's is
 /// named beside it.
 fn users_rustdoc(own: &Path) -> Option<OsString> {
     let is_own = |rustdoc: &OsStr| fs::canonicalize(rustdoc).is_ok_and(|path| path == own);
     let named = env::var_os("RUSTDOC").filter(|rustdoc| !is_own(rustdoc));
-    named.or_else(|| env::var_os(settings::RUSTDOC)).filter(|rustdoc| !rustdoc.is_empty())
+    let named = named.or_else(|| env::var_os(settings::RUSTDOC));
+    named.filter(|rustdoc| !rustdoc.is_empty()).map(|rustdoc| from_here(&rustdoc))
+}
+
+/// A program that a variable names, as Cargo understands it: a path begins where Cargo is called, and what calls
+/// the program stands in a package's directory.
+fn from_here(program: &OsStr) -> OsString {
+    let is_path = program.as_bytes().contains(&b'/');
+    if is_path {
+        env::current_dir().unwrap_or_default().join(program).into()
+    } else {
+        program.to_owned()
+    }
 }
 
 /// Refuses a program of the configuration's that can be the workspace's, under a locked policy: it runs outside
@@ -341,7 +350,8 @@ pub fn users_wrapper(config: &Config, own: &Path) -> Result<Option<OsString>, Er
         .filter(|wrapper| !is_own(wrapper, own))
         .or_else(|| env::var_os(settings::WRAPPER))
         .or_else(|| config.rustc_wrapper());
-    Ok(wrapper.filter(|wrapper| !wrapper.is_empty() && !is_own(wrapper, own)))
+    let wrapper = wrapper.filter(|wrapper| !wrapper.is_empty() && !is_own(wrapper, own));
+    Ok(wrapper.map(|wrapper| from_here(&wrapper)))
 }
 
 /// Whether a wrapper is this program: then it is not called twice.

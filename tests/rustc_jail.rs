@@ -873,6 +873,25 @@ fn the_users_rustdoc_is_called() {
         assert!(stderr(&said).contains("called\n"), "{policy}: {}", stderr(&said));
         assert_eq!(told(project.brig(&["check"]).env("RUSTDOC", &users)), users.to_str().unwrap());
     }
+    // A path begins where Cargo is called, and a name is not looked for where a workspace says.
+    project.write("brig.toml", "");
+    for (named, by, config, is_called) in [
+        ("../tools/rustdoc", "RUSTDOC", "", true),
+        ("../tools/rustdoc", "CARGO_BUILD_RUSTDOC", "", true),
+        (
+            "rustdoc",
+            "RUSTDOC",
+            "[env]\nPATH = { value = \"TOOLS:/usr/bin:/bin\", force = true }\n",
+            false,
+        ),
+    ] {
+        let tools = project.root.join("tools");
+        project.write(".cargo/config.toml", &config.replace("TOOLS", tools.to_str().unwrap()));
+        succeed(&mut project.brig(&["clean"]));
+        let mut doc = project.brig(&["doc", "--no-deps"]);
+        let said = stderr(&succeed(doc.env(by, named).current_dir(project.root.join("app"))));
+        assert_eq!(said.contains("called\n"), is_called, "{named} by {by}: {said}");
+    }
     project.write(".cargo/config.toml", "[build]\nrustdoc = \"tools/rustdoc\"\n");
     succeed(&mut project.brig(&["clean"]));
     let said = stderr(&succeed(&mut project.brig(&["doc"])));
@@ -882,10 +901,10 @@ fn the_users_rustdoc_is_called() {
     assert!(!refused.status.success(), "{}", stderr(&refused));
     assert!(stderr(&refused).contains("say so by RUSTDOC"), "{}", stderr(&refused));
     // Where that is this program again, it is said.
-    let mut again = support::clean_command(&users);
     fs::remove_file(&users).unwrap();
     symlink(support::TOOL, &users).unwrap();
-    let said =
-        stderr(&support::fail(again.arg("--version").env("PATH", project.root.join("tools"))));
+    let mut again = support::clean_command("sh");
+    again.args(["-c", "\"$CARGO_BRIG_RUSTDOC\" --version; exit $?"]);
+    let said = stderr(&support::fail(again.env("CARGO_BRIG_RUSTDOC", &users)));
     assert!(said.contains("is cargo-brig itself: name the real rustdoc"), "{said}");
 }

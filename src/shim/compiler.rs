@@ -76,7 +76,8 @@ pub fn is_told_to_load(arguments: &Arguments, parent: &ParentEnvironment) -> boo
 
 /// Where a program lies, found in Cargo's `PATH` if it is only named; a link at its end is not followed,
 /// because rustup's leads to rustup.
-fn located(program: &OsStr, parent: &ParentEnvironment) -> Option<PathBuf> {
+#[must_use]
+pub fn located(program: &OsStr, parent: &ParentEnvironment) -> Option<PathBuf> {
     let program = Path::new(program);
     let path = if program.as_os_str().as_bytes().contains(&b'/') {
         program.to_owned()

@@ -4,7 +4,6 @@
 //! `[env]` table.
 
 use std::ffi::{OsStr, OsString};
-use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -246,21 +245,17 @@ impl Paths {
         if documentation.is_none() && arguments.has(&["test"]) {
             return Ok(None);
         }
-        let compiled = arguments.values("L").filter_map(|value| value.strip_prefix(b"dependency="));
-        let out_dir = compiled.last().map(path).or_else(|| documentation.clone());
+        // The first one is Cargo's: what a workspace's flags or a script name comes behind it.
+        let mut compiled =
+            arguments.values("L").filter_map(|value| value.strip_prefix(b"dependency="));
+        let out_dir = compiled.next().map(path).or_else(|| documentation.clone());
         let out_dir = out_dir.unwrap_or_else(|| PathBuf::from("."));
         let of_others = shared(out_dir.clone(), Vec::new(), Behind::Dot);
-        let dep_info = arguments.listed("emit").filter_map(|kind| kind.strip_prefix(b"dep-info="));
-        let files = dep_info.chain(arguments.values("scrape-examples-output-path"));
-        let of_file = |file| {
-            let name = path(file).file_stem().unwrap_or_default().as_bytes().to_vec();
-            shared(in_directory(file), vec![name], Behind::Dot)
-        };
         let crate_ = Crate::of(&arguments, name, &out_dir);
         Ok(Some(Self {
             crate_: Crate { kinds: vec!["doc".to_owned()], ..crate_ },
             out_dir,
-            outputs: iter::once(of_others).chain(files.map(of_file)).collect(),
+            outputs: vec![of_others],
             libraries: libraries_of(&arguments),
             linker: None,
             target: target_of(&arguments),
@@ -404,7 +399,17 @@ mod tests {
         assert!(paths.outputs.iter().all(|shared| shared.stems.is_empty()), "{:?}", paths.outputs);
         assert_eq!(of(&[CRATE, &["--test"]].concat()).unwrap(), None);
         assert_eq!(of(&["-vV"]).unwrap(), None);
-        // A workspace's flags come behind Cargo's, and make no tests of it.
+        // A workspace's flags come behind Cargo's: they move nothing, and make no tests of it.
+        let expected = of(&doc).unwrap();
+        for flags in [
+            ["-L", "dependency=/home"],
+            ["--emit=dep-info=/t/debug/deps/libother-2e.rlib", "-Zunstable-options"],
+            ["--scrape-examples-output-path", "/t/debug/deps/libother-2e.rlib"],
+        ] {
+            let found = of(&[&doc[..], &flags].concat()).unwrap();
+            let places = |paths: Option<Paths>| paths.map(|paths| (paths.out_dir, paths.outputs));
+            assert_eq!(places(found), places(expected.clone()), "{flags:?}");
+        }
         for flags in
             [&["--test"][..], &["--show-coverage", "--test"], &["--html-in-header", "--test"]]
         {

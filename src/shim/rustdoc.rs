@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use super::invocation::Paths;
-use super::{Error, Jail, environment_of, guard_environment};
+use super::{Error, Jail, compiler, environment_of, guard_environment};
 use crate::compile::{self, Compile};
 use crate::launcher;
 use crate::policy::Layers;
@@ -32,12 +32,15 @@ pub fn is_called(program: &OsStr) -> bool {
 pub fn wrap(arguments: &[OsString]) -> Result<ExitStatus, Error> {
     let parent = ParentEnvironment::read()?;
     let settings = Settings::from(&parent);
-    let rustdoc = settings.rustdoc.clone().unwrap_or_else(|| beside_cargo(&parent));
+    let named = settings.rustdoc.clone().unwrap_or_else(|| beside_cargo(&parent));
+    // Looked for where Cargo would: a workspace's `[env]` can have set another PATH for this process.
+    let found = compiler::located(&named, &parent);
+    let found = found.ok_or(compile::Error::NoProgram { program: named.into() })?;
     // It would start itself for ever.
-    let found = compile::found(&rustdoc)?;
     if fs::canonicalize(&found).ok() == Some(launcher::own_path()?) {
         return Err(Error::NoRustdoc { path: found });
     }
+    let rustdoc = found.into_os_string();
     let mut words = vec![rustdoc.clone()];
     words.extend_from_slice(arguments);
     let mut command = Command::new(&rustdoc);
