@@ -916,6 +916,15 @@ fn a_wrapper_in_the_environment_goes_on_working_and_the_script_sees_it() {
 }
 
 #[test]
+fn a_wrappers_path_begins_where_cargo_is_called() {
+    let wrappers = Wrappers::new();
+    let seen = wrappers.compare("wrap", |command| {
+        command.env("RUSTC_WRAPPER", "tools/wrap");
+    });
+    assert_eq!(seen["RUSTC_WRAPPER"], wrappers.path("wrap"));
+}
+
+#[test]
 fn a_wrapper_in_path_goes_on_working() {
     let wrappers = Wrappers::new();
     let tools = wrappers.project.root.join("tools");
