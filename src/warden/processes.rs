@@ -415,7 +415,8 @@ fn cpu_time(pid: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
 
     #[test]
     fn one_process_too_many_executes_nothing() {
@@ -435,7 +436,11 @@ mod tests {
     #[test]
     fn what_fails_in_a_process_of_unknown_parents_has_failed() {
         let mut processes = Processes::new(1).unwrap();
-        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let (input, output) = (Stdio::piped(), Stdio::piped());
+        let mut child = Command::new("cat").stdin(input).stdout(output).spawn().unwrap();
+        // Spawned does not mean executed: until it answers it may still be becoming `cat`.
+        child.stdin.as_mut().unwrap().write_all(b"?").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let id = processes.of(child.id());
         let (thread, path) = (child.id(), b"/nothing".to_vec());
         processes.attempts(id, Execution { thread, path, outcome: Outcome::NotFound });
