@@ -29,7 +29,9 @@ pub use descriptor::{
     bytes_in_pipe, close_descriptors_except, duplicate_to, is_inherited_pipe, own_descriptor,
     read_inherited, set_inheritable, set_status_flags, status_flags,
 };
-pub use file::{look, open, open_once, read_link, remove_attribute, rename, set_attribute};
+pub use file::{
+    folds_case, look, open, open_once, read_link, remove_attribute, rename, set_attribute, status,
+};
 pub use interruption::uninterrupted;
 pub use landlock::{landlock_abi, landlock_version};
 pub use memory::{read_memory, write_memory};

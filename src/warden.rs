@@ -71,6 +71,7 @@ use crate::policy::{Grants, Limit};
 use crate::sys::{self, Fork};
 use answering::Answering;
 use hidden::Hidden;
+use known::made::Made;
 use observe::{Observer, locked};
 use outputs::Outputs;
 use processes::Processes;
@@ -229,7 +230,8 @@ fn guard(
 
     let processes = Processes::new(first.unsigned_abs()).map_err(step("cannot watch processes"))?;
     let outputs = Outputs::new(grants);
-    let procfs = Procfs::read(Hidden::new(grants), outputs.clone())
+    let made = Made::new(grants);
+    let procfs = Procfs::read(Hidden::new(grants), outputs.clone(), made.clone())
         .map_err(step("cannot read /proc as its own"))?;
     let Ok(listener) = ours.receive() else {
         // The script ended before it had a filter.
@@ -244,7 +246,7 @@ fn guard(
     let waits =
         listener.try_clone().map_err(|error| format!("cannot keep the listener: {error}"))?;
     let waits = Waits::new(waits).map_err(step("cannot prepare for opens that wait"))?;
-    let observer = Mutex::new(Observer::new(grants, processes, outputs));
+    let observer = Mutex::new(Observer::new(grants, processes, outputs, made));
     let (busy, shared, under_way) = (RwLock::new(()), RwLock::new(()), UnderWay::default());
     thread::scope(|scope| {
         let (listener, observer, waits) = (listener.as_fd(), &observer, &waits);

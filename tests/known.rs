@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -150,6 +151,82 @@ fn says_nothing_either_way(looked: &Looked, how: &str, names: &[&str]) {
     for mut command in [looked.bare(), looked.jailed()] {
         says_nothing(command.arg(how).args(names.iter().map(|name| files.join(name))));
     }
+}
+
+#[test]
+fn a_status_is_what_the_kernel_says() {
+    let looked = Looked::new("status");
+    let files = looked.files.canonicalize().unwrap();
+    fs::create_dir_all(files.join("directory/below")).unwrap();
+    let closed = PermissionsExt::from_mode(0o200);
+    fs::write(files.join("closed"), "x").unwrap();
+    fs::set_permissions(files.join("closed"), closed).unwrap();
+    fs::copy("/bin/true", files.join("program")).unwrap();
+    symlink("there", files.join("link")).unwrap();
+    fs::hard_link(files.join("there"), files.join("directory/again")).unwrap();
+    let names =
+        ["", "there", "directory", "directory/", "directory/../there", "closed", "program", "link"];
+    says_nothing_either_way(&looked, "status", &names);
+    says_nothing_either_way(&looked, "status", &["directory/again", "link/", "there/", "none"]);
+    // 400 times by functions that know, and 400 by the kernel.
+    let there = files.join("program").to_str().unwrap().to_owned();
+    says_nothing(looked.jailed().arg("status").arg(&there));
+    let allowed = looked.counts("allowed").into_iter();
+    let stats: u64 = allowed
+        .filter(|(kind, path, _)| kind == "stat" && *path == there)
+        .map(|(.., count)| count)
+        .sum();
+    // With its mode, 600 for each; of what may be written the kernel is asked.
+    assert!((2_800..4_600).contains(&stats), "{stats}");
+}
+
+#[test]
+fn programs_are_found_where_they_are() {
+    let looked = Looked::new("starting");
+    let files = looked.files.canonicalize().unwrap();
+    let program = |path: &str, mode, text: &str| {
+        looked.project.write(&format!("files/{path}"), text);
+        fs::set_permissions(files.join(path), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    program("bin/seven", 0o755, "#!/bin/sh\nexit 7\n");
+    program("bin/plain", 0o755, "exit 8\n");
+    program("bin/later", 0o755, "#!/bin/sh\nexit 5\n");
+    program("bin/without", 0o755, "#!/no/interpreter\n");
+    program("second/without", 0o755, "#!/bin/sh\nexit 6\n");
+    // One that may not be executed stands before it.
+    program("first/closed", 0o644, "#!/bin/sh\nexit 3\n");
+    program("second/closed", 0o755, "#!/bin/sh\nexit 4\n");
+    let path = ["none", "first", "bin", "second"].map(|name| files.join(name));
+    let path = std::env::join_paths(path).unwrap();
+    let run = |mut command: Command, path: &OsStr, name: &str| {
+        let names = ["seven", "plain", "without", "closed", "absent", "bin/seven", "later"];
+        command.arg("starts").args(names).env("PATH", path).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut text = String::new();
+        while !text.ends_with("ready\n") && output.read_line(&mut text).unwrap() > 0 {}
+        program(name, 0o755, "#!/bin/sh\nexit 9\n");
+        output.read_to_string(&mut text).unwrap();
+        assert!(child.wait().unwrap().success() && text.ends_with("seen\n"), "{text}");
+        fs::remove_file(files.join(name)).unwrap();
+        text
+    };
+    let relative = OsString::from_iter([OsStr::new("files/none:"), &path]);
+    let empty = OsString::from_iter([&path, OsStr::new("::")]);
+    for path in [&path, &relative, &empty] {
+        let bare = run(looked.bare(), path, "first/later");
+        assert!(bare.starts_with("seven in way 0: 7, 7\n"), "{bare}");
+        assert_eq!(run(looked.jailed(), path, "first/later"), bare);
+        fs::create_dir_all(files.join("none")).unwrap();
+        assert_eq!(run(looked.jailed(), path, "none/later"), bare);
+        fs::remove_dir(files.join("none")).unwrap();
+    }
+    run(looked.jailed(), &path, "first/later");
+    let seven = files.join("none/seven").to_str().unwrap().to_owned();
+    let absent = looked.counts("not-found").into_iter();
+    let tried: Vec<_> =
+        absent.filter(|(kind, path, _)| kind == "execute" && *path == seven).collect();
+    assert!(tried.len() == 1 && (1..60).contains(&tried[0].2), "{tried:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::listener::Step;
 use super::{named, sentence};
 use crate::sys;
 use crate::warden::hidden::Hidden;
+use crate::warden::known::made::Made;
 use crate::warden::outputs::Outputs;
 use crate::warden::procfs::Procfs;
 
@@ -198,7 +199,7 @@ impl Kernel<'_> {
 
     fn procfs(&self) -> Check {
         let name @ (id, group) = ("procfs", Group::Processes);
-        if let Err(errno) = Procfs::read(Hidden::default(), Outputs::default()) {
+        if let Err(errno) = Procfs::read(Hidden::default(), Outputs::default(), Made::default()) {
             return Check::missing(
                 id,
                 group,

@@ -77,6 +77,8 @@ pub struct Grants {
     pub redirected: Vec<Redirected>,
     /// What does not exist for the script.
     pub hidden: Hidden,
+    /// Directories that nobody but the script writes to as long as it runs: absolute, without symbolic links.
+    pub own: Vec<PathBuf>,
     /// What may be connected to over IP.
     pub connect: Vec<Endpoint>,
     /// Unix sockets that may be connected to: absolute, without symbolic links.

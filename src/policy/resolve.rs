@@ -76,6 +76,8 @@ pub fn resolve(
             }
         }
     }
+    let own = [unit.out_dir.as_path(), private.tmp].map(|path| written.without_links(path));
+    grants.own = own.into_iter().flatten().collect();
     // Every program of the script's loads it, whatever its policy says.
     let grant = |path: &Path| Grant { right: Right::Execute, path: path.to_owned(), place: None };
     grants.files.extend(private.library.map(grant));

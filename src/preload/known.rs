@@ -4,15 +4,15 @@
 //! again. In the jail each such call is recorded, and costs as much as ten. What is in the table is
 //! recorded, and another time the warden would say the same.
 
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, c_void};
 use core::mem::MaybeUninit;
-use core::ptr::{null_mut, with_exposed_provenance_mut};
+use core::ptr::{null, null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use super::others::{ENOENT, are_alone};
 use super::protocol::known::{
-    CLOSED, LENGTH, PATH, PLACE, PROBES, SEED, SIZE, SLOT_COUNT, SLOTS, TEXT, hash,
+    CLOSED, LENGTH, PATH, PLACE, PROBES, SEED, SIZE, SLOT_COUNT, SLOTS, STATUS, TEXT, hash,
 };
 use super::system_call::{CLOSE, GETCWD, MMAP, OPENAT, system_call, system_call_of_six};
 
@@ -26,7 +26,7 @@ const AT_FIRST: u32 = 2;
 /// Longer paths that are relative, with the directory that they start from, are not looked for.
 const RELATIVE: usize = 1024;
 /// Nothing is mapped below (`vm.mmap_min_addr`).
-const PAGE: usize = 4096;
+pub const PAGE: usize = 4096;
 
 /// A word of the table.
 ///
@@ -51,21 +51,50 @@ fn table() -> Option<*mut AtomicU64> {
     (!table.is_null() && !unsafe { is_closed(table) }).then_some(table)
 }
 
-/// What is known of a path; 0 if the kernel has to be asked.
+/// What is known of a path: it stays as it is as long as the process lives.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// What is said; 0 if the kernel has to be asked.
+    pub said: u64,
+    /// The status, if there is something.
+    status: *const AtomicU64,
+}
+
+impl Entry {
+    /// Nothing is known.
+    pub const NOTHING: Self = Self { said: 0, status: null() };
+
+    /// Writes the status of what is there.
+    ///
+    /// # Safety
+    /// It is said that something is there, and `status` has space for a `struct stat`.
+    pub unsafe fn write_to(self, status: *mut c_void) {
+        let status = status.cast::<u64>();
+        for index in 0..STATUS {
+            // SAFETY: as this function's; a status has so many words, and stays mapped.
+            unsafe {
+                let word = (*self.status.add(index)).load(Relaxed);
+                status.add(index).write_unaligned(word);
+            }
+        }
+    }
+}
+
+/// What is known of a path.
 ///
 /// A signal handler may run on a small stack: little of it is used.
 ///
 /// # Safety
 /// `path` is a string, or null, or no pointer.
 #[inline(never)]
-pub unsafe fn look(path: *const c_char) -> u64 {
+pub unsafe fn look(path: *const c_char) -> Entry {
     let path = path.cast::<u8>();
-    let Some(table) = table() else { return 0 };
+    let Some(table) = table() else { return Entry::NOTHING };
     // SAFETY: the table is mapped, and a string is not read beyond its NUL.
     unsafe {
         // Of what is no pointer, the kernel says so.
         if path.addr() < PAGE || *path == 0 {
-            return 0;
+            return Entry::NOTHING;
         }
         if *path != b'/' {
             return look_from_here(path.cast());
@@ -76,7 +105,7 @@ pub unsafe fn look(path: *const c_char) -> u64 {
         }
         let known = find(table, path, length);
         // It may have been closed in the meantime.
-        if is_closed(table) { 0 } else { known }
+        if is_closed(table) { Entry::NOTHING } else { known }
     }
 }
 
@@ -85,7 +114,7 @@ pub unsafe fn look(path: *const c_char) -> u64 {
 /// # Safety
 /// `path` is a string.
 #[inline(never)]
-unsafe fn look_from_here(path: *const c_char) -> u64 {
+unsafe fn look_from_here(path: *const c_char) -> Entry {
     let mut space = MaybeUninit::<[u8; RELATIVE]>::uninit();
     // SAFETY: as this function's; the space has this size.
     unsafe { look_with(path, space.as_mut_ptr().cast(), RELATIVE) }
@@ -95,18 +124,19 @@ unsafe fn look_from_here(path: *const c_char) -> u64 {
 ///
 /// # Safety
 /// `path` is a string, and there is space for `size` bytes.
-pub unsafe fn look_with(path: *const c_char, whole: *mut u8, size: usize) -> u64 {
-    let Some(table) = table() else { return 0 };
+pub unsafe fn look_with(path: *const c_char, whole: *mut u8, size: usize) -> Entry {
+    let Some(table) = table() else { return Entry::NOTHING };
     let path = path.cast::<u8>();
     // SAFETY: as this function's; the table is mapped.
     unsafe {
         // Of what is no pointer, the kernel says so.
         if path.addr() < PAGE || *path == 0 {
-            return 0;
+            return Entry::NOTHING;
         }
-        let known = absolute(path, whole, size).map_or(0, |length| find(table, whole, length));
+        let Some(length) = absolute(path, whole, size) else { return Entry::NOTHING };
+        let known = find(table, whole, length);
         // It may have been closed in the meantime.
-        if is_closed(table) { 0 } else { known }
+        if is_closed(table) { Entry::NOTHING } else { known }
     }
 }
 
@@ -146,7 +176,7 @@ unsafe fn absolute(path: *const u8, whole: *mut u8, size: usize) -> Option<usize
 ///
 /// # Safety
 /// The table is mapped, and the path has this length.
-unsafe fn find(table: *mut AtomicU64, path: *const u8, length: usize) -> u64 {
+unsafe fn find(table: *mut AtomicU64, path: *const u8, length: usize) -> Entry {
     let mut hashed = SEED;
     for index in 0..length {
         // SAFETY: it lies in the path.
@@ -164,14 +194,16 @@ unsafe fn find(table: *mut AtomicU64, path: *const u8, length: usize) -> u64 {
                 continue;
             }
             let place = TEXT + (found & PLACE) as usize - 1;
-            let said = word(table, place).load(Relaxed);
-            if said & LENGTH == length as u64 && is_same(table.add(place + 1).cast(), path, length)
+            let said = word(table, place).load(Acquire);
+            if said & LENGTH == length as u64 && is_same(table.add(place + 2).cast(), path, length)
             {
-                return said & !LENGTH;
+                let status = word(table, place + 1).load(Relaxed) as usize;
+                let status = table.wrapping_add(TEXT.wrapping_add(status).wrapping_sub(1));
+                return Entry { said: said & !LENGTH, status };
             }
         }
     }
-    0
+    Entry::NOTHING
 }
 
 /// # Safety
@@ -186,8 +218,16 @@ unsafe fn is_same(text: *const u8, path: *const u8, length: usize) -> bool {
     true
 }
 
-/// Hears that a call failed with this error, and gets the table if that is worth the while. Only an open is
-/// followed by another: a program may have forbidden itself all but what it does anyway.
+/// Gets the table when the program begins: it has not forbidden itself anything yet, and whoever has forbidden it
+/// something has let its libraries be opened.
+pub fn begin() {
+    if are_alone() {
+        get();
+    }
+}
+
+/// Hears that a call failed with this error, and gets the table if there was none before and that is worth the
+/// while. Only an open is followed by another: a program may have forbidden itself all but what it does anyway.
 pub fn misses(errno: c_int, by_open: bool) {
     if errno != ENOENT || !are_alone() {
         return;

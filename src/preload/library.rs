@@ -13,6 +13,7 @@
 mod files;
 mod known;
 mod others;
+mod programs;
 mod protocol;
 mod real_path;
 mod system_call;

@@ -64,8 +64,9 @@ pub mod known {
     pub const SLOT_COUNT: usize = 1 << 14;
     /// A path lies in one of so many slots, from that of its hash on.
     pub const PROBES: usize = 32;
-    /// Where the text is: of each path its length in bytes in the lower half of a word and what is known of it
-    /// in the upper, to which more may be added; then its bytes, up to a whole word.
+    /// Where the text is. Of each path: its length in bytes in the lower half of a word, and what is known of it
+    /// in the upper, to which more may be added; a word for the place of its status in the text, counted from
+    /// 1; then its bytes, up to a whole word. A status is [`STATUS`] words as fstatat(2) fills them.
     pub const TEXT: usize = SLOTS + SLOT_COUNT;
     /// The whole table, in bytes: whole pages of any size.
     pub const SIZE: usize = 18 << 16;
@@ -82,6 +83,20 @@ pub mod known {
     pub const NO_REAL_PATH: u64 = 1 << 34;
     /// It is its own real path, and somebody has asked for it.
     pub const IS_REAL_PATH: u64 = 1 << 35;
+    /// There is nothing to be executed, and somebody has tried to.
+    pub const NOTHING_TO_EXECUTE: u64 = 1 << 36;
+    /// There is something that is no link, and somebody has looked at it: this is its status.
+    pub const IS_THERE: u64 = 1 << 37;
+    /// What is there may be read, as access(2) says it.
+    pub const MAY_READ: u64 = 1 << 38;
+    /// What is there may be executed, as access(2) says it.
+    pub const MAY_EXECUTE: u64 = 1 << 39;
+    /// How many words a status has (`struct stat`).
+    #[cfg(target_arch = "x86_64")]
+    pub const STATUS: usize = 18;
+    /// How many words a status has (`struct stat`).
+    #[cfg(target_arch = "aarch64")]
+    pub const STATUS: usize = 16;
     /// The hash of nothing (FNV-1a).
     pub const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 

@@ -59,7 +59,7 @@ pub unsafe extern "C-unwind" fn realpath(
         if resolved.is_null() { space.as_mut_ptr().cast::<u8>() } else { resolved.cast::<u8>() };
     // SAFETY: as this function's; the space is of `PATH_MAX` bytes.
     unsafe {
-        let known = known::look_with(path, target, PATH_MAX);
+        let known = known::look_with(path, target, PATH_MAX).said;
         if known & NO_REAL_PATH != 0 {
             return fail(ENOENT);
         }

@@ -2,11 +2,14 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
 use super::{as_int, uninterrupted};
+
+/// How many words a status has.
+const STATUS: usize = size_of::<libc::stat>() / size_of::<u64>();
 
 /// Opens a file (openat2(2)). `directory` is `AT_FDCWD` or a descriptor; it does not count for an
 /// absolute path. Flags and resolve flags are passed as they are, also those that nobody knows.
@@ -91,6 +94,32 @@ pub fn look(directory: RawFd, path: &CStr, flags: i32) -> Result<(), Errno> {
     // SAFETY: `path` lives through the call, `stat` is writable and large enough.
     let result = unsafe { libc::fstatat(directory, path.as_ptr(), stat.as_mut_ptr(), flags) };
     Errno::result(result).map(drop)
+}
+
+/// The status of what is at a path, a link for itself, as the kernel writes it (fstatat(2)).
+///
+/// # Errors
+/// As documented there.
+pub fn status(path: &CStr) -> Result<[u64; STATUS], Errno> {
+    let mut words = [0; STATUS];
+    // SAFETY: `path` lives through the call, and a `struct stat` has this size.
+    let result = unsafe {
+        let keep = libc::AT_SYMLINK_NOFOLLOW;
+        libc::syscall(libc::SYS_newfstatat, libc::AT_FDCWD, path.as_ptr(), words.as_mut_ptr(), keep)
+    };
+    Errno::result(result).map(|_| words)
+}
+
+/// Whether names that differ in upper and lower case are the same in an open directory
+/// (`FS_CASEFOLD_FL`, `ioctl_iflags`(2)). File systems without such flags have no such directories.
+#[must_use]
+pub fn folds_case(directory: BorrowedFd<'_>) -> bool {
+    const FOLDS_CASE: libc::c_long = 0x4000_0000;
+    let mut flags: libc::c_long = 0;
+    // SAFETY: the kernel writes an `int` or a `long` there.
+    let result =
+        unsafe { libc::ioctl(directory.as_raw_fd(), libc::FS_IOC_GETFLAGS, &raw mut flags) };
+    result == 0 && flags & FOLDS_CASE != 0
 }
 
 /// Sets an extended attribute of what a path leads to (setxattr(2)).

@@ -338,7 +338,7 @@ impl<'a, 'g> Thread<'a, 'g> {
                 self.procfs.directories.forget();
             }
             if result.is_ok() {
-                for Use { kind, path } in &uses {
+                for Use { kind, path, .. } in &uses {
                     match kind {
                         Kind::Create => self.procfs.outputs.made(path),
                         Kind::Remove => self.procfs.outputs.gone(path),
@@ -384,11 +384,11 @@ impl<'a, 'g> Thread<'a, 'g> {
             && result != Err(Errno::ENOSYS)
         {
             let is_real = result.as_ref().is_ok_and(|real| *real == path);
-            let used = Use { kind: Kind::ReadLink, path };
+            let used = Use::of(Kind::ReadLink, path);
             let mut observer = self.observer();
             observer.add_use(&used, result.as_ref().err().copied(), process);
             if is_real {
-                observer.known.note(used.kind, &used.path, true);
+                observer.known.note(&used, true);
             }
         }
         result.map_or_else(Answer::Fail, |_| Answer::Done)
@@ -403,7 +403,7 @@ impl<'a, 'g> Thread<'a, 'g> {
         let file = match request.open(call, &self.procfs) {
             Ok(file) => file,
             Err(Unopened { errno, hidden }) => {
-                let uses = hidden.map(|path| Use { kind: request.kind(), path });
+                let uses = hidden.map(|path| Use::of(request.kind(), path));
                 self.observer().note(process, uses.as_slice(), Some(errno));
                 return Err(errno);
             }
@@ -421,7 +421,7 @@ impl<'a, 'g> Thread<'a, 'g> {
                 && self.procfs.outputs.may_change(&file.path).is_ok());
         let result = if may { change.perform(&file.file) } else { Err(Errno::EPERM) };
         if let Err(errno) = result {
-            let used = Use { kind: request.kind(), path: file.path.clone() };
+            let used = Use::of(request.kind(), file.path.clone());
             self.observer().blame(call.pid, &[used], errno);
         }
         let outcome = if may { outcome(result.err()) } else { Outcome::Denied };

@@ -70,7 +70,7 @@ impl Request {
         } else {
             place.look(self.link.is_followed(call))
         };
-        Ok((Use { kind: self.kind, path: place.name(procfs) }, found))
+        Ok((place.used(self.kind, procfs), found))
     }
 }
 

@@ -16,6 +16,7 @@ use nix::unistd::{Pid, UnlinkatFlags, linkat, symlinkat, truncate, unlinkat};
 
 use super::argument::{self, PathAt};
 use super::found::{self, Found};
+use super::known::made::Making;
 use super::metadata;
 use super::place::Place;
 use super::procfs::Procfs;
@@ -61,12 +62,23 @@ pub struct Use {
     pub kind: Kind,
     /// Its absolute path.
     pub path: Vec<u8>,
+    /// The absolute path that the call named, if it is another one, and matters.
+    pub named: Option<Vec<u8>>,
+}
+
+impl Use {
+    /// What for, and the absolute path.
+    #[must_use]
+    pub fn of(kind: Kind, path: Vec<u8>) -> Self {
+        Self { kind, path, named: None }
+    }
 }
 
 /// The directory that holds a name, and the name.
 struct Name {
     directory: Found,
     last: CString,
+    _making: Option<Making>,
 }
 
 impl Name {
@@ -249,18 +261,20 @@ fn name(
     let place = Place::of(call, at, procfs)?;
     match place.parent(procfs) {
         Ok((directory, last)) => {
-            let name = Name { directory, last };
+            let is_made = matches!(kind, Kind::Create | Kind::Rename);
+            let making = is_made.then(|| procfs.made.make(last.to_bytes())).flatten();
+            let name = Name { directory, last, _making: making };
             let path = name.path();
             let outputs = &procfs.outputs;
             let judged = match kind {
                 Kind::Create => outputs.may_make(&path),
                 _ => outputs.may_change(&path),
             };
-            uses.push(Use { kind, path });
+            uses.push(Use::of(kind, path));
             judged.map(|()| name)
         }
         Err(errno) => {
-            uses.push(Use { kind, path: place.told() });
+            uses.push(Use::of(kind, place.told()));
             Err(errno)
         }
     }
@@ -278,7 +292,7 @@ fn opened(
     let found = place.open(procfs, found::flags(libc::O_PATH | libc::O_CLOEXEC), 0);
     let path = found.as_ref().map_or_else(|_| place.told(), |found| found.path.clone());
     let judged = procfs.outputs.may_change(&path);
-    uses.push(Use { kind, path });
+    uses.push(Use::of(kind, path));
     found.and_then(|found| judged.map(|()| found))
 }
 

@@ -16,6 +16,7 @@ use super::asked::Asked;
 use super::found;
 use super::hidden::Hidden;
 use super::known::Known;
+use super::known::made::Made;
 use super::macros;
 use super::names::Use;
 use super::network::Network;
@@ -61,7 +62,7 @@ pub fn locked<'a, 'b>(observer: &'b Shared<'a>) -> MutexGuard<'b, Observer<'a>> 
 impl<'a> Observer<'a> {
     /// An observer that measures by these grants.
     #[must_use]
-    pub fn new(grants: &'a Grants, processes: Processes, outputs: Outputs<'a>) -> Self {
+    pub fn new(grants: &'a Grants, processes: Processes, outputs: Outputs<'a>, made: Made) -> Self {
         let (accesses, network) = (Accesses::default(), Network::new(grants));
         let asked = Asked::new(grants);
         let hidden = Hidden::new(grants);
@@ -70,7 +71,7 @@ impl<'a> Observer<'a> {
             hidden,
             outputs,
             accesses,
-            known: Known::new(grants),
+            known: Known::new(grants, made),
             network,
             asked,
             processes,
@@ -189,11 +190,16 @@ impl<'a> Observer<'a> {
     }
 
     /// Adds one use of a path, which failed with this error if it did.
-    pub fn add_use(&mut self, Use { kind, path }: &Use, errno: Option<Errno>, process: u32) {
+    pub fn add_use(&mut self, used: &Use, errno: Option<Errno>, process: u32) {
+        let Use { kind, path, .. } = used;
         let outcome = self.judged(*kind, path, errno);
         self.add(*kind, path, outcome, process);
-        if errno == Some(Errno::ENOENT) && outcome == Outcome::NotFound {
-            self.known.note(*kind, path, false);
+        match errno {
+            Some(Errno::ENOENT) if outcome == Outcome::NotFound => self.known.note(used, false),
+            None if *kind == Kind::Stat && outcome == Outcome::Allowed => {
+                self.known.note(used, true);
+            }
+            _ => {}
         }
     }
 
@@ -261,7 +267,7 @@ impl<'a> Observer<'a> {
         if !self.outputs.are_judged() {
             return;
         }
-        for Use { kind, path } in uses {
+        for Use { kind, path, .. } in uses {
             let path_text = String::from_utf8_lossy(path);
             if self.macros.len() < BLAMED
                 && self.judged(*kind, path, Some(errno)) == Outcome::Denied
@@ -304,6 +310,9 @@ impl<'a> Observer<'a> {
             outcome => outcome,
         };
         self.add(Kind::Execute, &attempt.path, outcome, process);
+        if outcome == Outcome::NotFound {
+            self.known.note(&Use::of(Kind::Execute, attempt.path.clone()), false);
+        }
     }
 }
 

@@ -256,7 +256,7 @@ impl Request {
             Ok(found) => (found.path, Answer::Continue),
             Err(errno) => (place.name(procfs), Answer::Fail(errno)),
         };
-        Opened::Now(answer, vec![Use { kind: Kind::Stat, path }])
+        Opened::Now(answer, vec![Use::of(Kind::Stat, path)])
     }
 
     /// Opens the file, and says whether it was made.
@@ -362,18 +362,18 @@ impl Request {
 
     fn uses(&self, path: Vec<u8>, is_directory: bool, created: bool) -> Vec<Use> {
         if created {
-            return vec![Use { kind: Kind::Create, path }];
+            return vec![Use::of(Kind::Create, path)];
         }
         let reads = !self.has(libc::O_WRONLY);
         if is_directory && reads && !self.has(libc::O_RDWR) {
-            return vec![Use { kind: Kind::List, path }];
+            return vec![Use::of(Kind::List, path)];
         }
         let mut uses = Vec::new();
         if reads {
-            uses.push(Use { kind: Kind::Read, path: path.clone() });
+            uses.push(Use::of(Kind::Read, path.clone()));
         }
         if !reads || self.has(libc::O_RDWR | libc::O_TRUNC) {
-            uses.push(Use { kind: Kind::Write, path });
+            uses.push(Use::of(Kind::Write, path));
         }
         uses
     }
@@ -395,7 +395,12 @@ impl Request {
         let missing = || place.target(procfs).unwrap_or_else(|| place.name(procfs));
         let path = found.map_or_else(missing, |found| found.path);
         let created = self.has(libc::O_CREAT) && (!exists || self.has(libc::O_EXCL));
-        Opened::Now(Answer::Fail(errno), self.uses(path, is_directory, created))
+        let named = place.named(&path);
+        let mut uses = self.uses(path, is_directory, created);
+        if let [used] = &mut uses[..] {
+            used.named = named;
+        }
+        Opened::Now(Answer::Fail(errno), uses)
     }
 }
 

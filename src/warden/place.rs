@@ -17,9 +17,10 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::argument::{self, PathAt};
 use super::found::{self, Found, c_string, path_only, real_path};
-use super::names::joined;
+use super::names::{Use, joined};
 use super::procfs::{self, Procfs, process_of};
 use super::walk::{Last, Walk};
+use crate::access::Kind;
 use crate::sys::{self, Notification};
 
 /// Flags of openat2(2).
@@ -148,6 +149,24 @@ impl Place {
         if text.is_empty() { b"/".to_vec() } else { text }
     }
 
+    /// The absolute path as it was given, if that is not this path.
+    #[must_use]
+    pub fn named(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let name = self.name.to_bytes();
+        let Some(base) = &self.base else { return (name != path).then(|| name.to_vec()) };
+        let base = if base.path == b"/" { b"" } else { &base.path[..] };
+        let named = [base, b"/", name].concat();
+        (named != path).then_some(named)
+    }
+
+    /// A look at the place.
+    #[must_use]
+    pub fn used(&self, kind: Kind, procfs: &Procfs) -> Use {
+        let path = self.name(procfs);
+        let named = self.named(&path);
+        Use { kind, path, named }
+    }
+
     /// The path as far as it resolves, without a link at its end being followed.
     #[must_use]
     pub fn name(&self, procfs: &Procfs) -> Vec<u8> {
@@ -263,6 +282,7 @@ impl Place {
             return Err(Errno::ENOENT);
         }
         let open = |resolve| sys::open(self.directory(), &self.name, flags, mode, resolve);
+        let _making = creates.then(|| procfs.made.make(self.name.to_bytes()));
         match open(NO_LINKS) {
             // No link was met, and so its name is its real path.
             Ok(file) => return self.admitted(procfs, self.as_named(file)?),
@@ -270,6 +290,9 @@ impl Place {
             Err(errno) => return Err(errno),
         }
         self.has_links.set(true);
+        let last = creates.then(|| self.start().and_then(|mut walk| walk.run(procfs, !keep)));
+        let _making_another =
+            last.and_then(Result::ok).map(|last| procfs.made.make(last.name.to_bytes()));
         if let Ok(file) = open(NO_MAGIC_LINKS) {
             let found = Found::new(file)?;
             if procfs::own(&found.path).is_none() {
@@ -311,6 +334,9 @@ impl Place {
             return self.open(procfs, flags, mode);
         }
         let resolve = resolve | NO_MAGIC_LINKS;
+        // Under which name, these flags have a say in.
+        let creates = flags & found::flags(libc::O_CREAT) != 0;
+        let _making = creates.then(|| procfs.made.make_anything());
         if !procfs.hidden.is_empty() {
             // Where this leads, the kernel alone can say; then it is looked at before it is opened.
             let keep = flags & found::flags(libc::O_NOFOLLOW);

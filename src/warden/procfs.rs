@@ -13,6 +13,7 @@ use nix::fcntl::AT_FDCWD;
 use super::directories::Directories;
 use super::found::{c_string, errno};
 use super::hidden::Hidden;
+use super::known::made::Made;
 use super::outputs::Outputs;
 use super::status::Status;
 use crate::sys;
@@ -28,6 +29,8 @@ pub struct Procfs<'g> {
     pub outputs: Outputs<'g>,
     /// Where processes stand.
     pub directories: Directories,
+    /// Names that are made.
+    pub made: Made,
 }
 
 impl<'g> Procfs<'g> {
@@ -36,7 +39,7 @@ impl<'g> Procfs<'g> {
     /// # Errors
     /// If `/proc` is not there or is another process-id namespace's: then nothing can be said of a
     /// script's processes.
-    pub fn read(hidden: Hidden<'g>, outputs: Outputs<'g>) -> Result<Self, Errno> {
+    pub fn read(hidden: Hidden<'g>, outputs: Outputs<'g>, made: Made) -> Result<Self, Errno> {
         let own = std::process::id().to_string();
         if fs::read_link("/proc/self").map_err(|error| errno(&error))? != *own {
             return Err(Errno::ESRCH);
@@ -55,14 +58,20 @@ impl<'g> Procfs<'g> {
             hidden,
             outputs,
             directories: Directories::default(),
+            made,
         })
     }
 
     /// The same for another thread.
     #[must_use]
     pub fn another(&self) -> Self {
-        let (elsewhere, outputs) = (self.elsewhere.clone(), self.outputs.clone());
-        Self { elsewhere, hidden: self.hidden, outputs, directories: self.directories.another() }
+        Self {
+            elsewhere: self.elsewhere.clone(),
+            hidden: self.hidden,
+            outputs: self.outputs.clone(),
+            directories: self.directories.another(),
+            made: self.made.clone(),
+        }
     }
 
     /// Whether what lies at this real path is not to be opened for a script.
@@ -133,6 +142,7 @@ mod tests {
             hidden: Hidden::default(),
             outputs: Outputs::default(),
             directories: Directories::default(),
+            made: Made::default(),
         };
         let own = |name: &str| format!("/proc/{}{name}", std::process::id()).into_bytes();
         assert!(procfs.is_refused(&own("/mem")) && !procfs.is_refused(&own("/status")));

@@ -80,7 +80,7 @@ impl Seen {
             }
             Err(errno) => (Err(errno), Err(errno)),
         };
-        let used = Use { kind, path: place.name(procfs) };
+        let used = place.used(kind, procfs);
         Self { used: Some((used, found)), answer: answer.unwrap_or_else(Answer::Fail) }
     }
 

@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,15 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#define WAYS 6
+#define WAYS 10
 
-// Looks for a file in one of six ways, and says the error, or 0.
+// Looks for a file in one of these ways, and says the error, or 0.
 static int look(int way, const char *path) {
     struct stat status;
+    struct statx more;
     char space[PATH_MAX];
     int file;
     FILE *stream;
@@ -38,6 +41,10 @@ static int look(int way, const char *path) {
     case 3: if (!lstat(path, &status)) errno = 0; break;
     case 4: if (!access(path, R_OK)) errno = 0; break;
     case 5: if (realpath(path, space)) errno = 0; break;
+    case 6: if (!fstatat(AT_FDCWD, path, &status, 0)) errno = 0; break;
+    case 7: if (!fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW)) errno = 0; break;
+    case 8: if (!statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &more)) errno = 0; break;
+    case 9: if (!faccessat(AT_FDCWD, path, F_OK, AT_EACCESS)) errno = 0; break;
     }
     return errno;
 }
@@ -84,6 +91,23 @@ static void changes(char **paths) {
     puts("seen");
 }
 
+// Whether a file is there as soon as something else is made.
+static void another_way(int how, int way) {
+    struct {unsigned long long flags, mode, resolve;} beneath = {O_WRONLY | O_CREAT, 0644, 8};
+    mkdir("e", 0755);
+    if (how != 3) close(creat("e/own", 0644));
+    if (look(way, "d/own") != ENOENT || look(way, "own") != ENOENT) puts("too early, in another way");
+    // Its directory gets another name, by a link or altogether.
+    if (how == 0) rename("e", "d");
+    if (how == 1) symlink("e", "d");
+    // It is what a link leads to.
+    if (how == 2) symlink("e", "d"), symlink("../own", "e/link"), close(creat("d/link", 0644));
+    if (how == 3) rename("e", "d"), close(syscall(437, AT_FDCWD, "d/own", &beneath, sizeof beneath));
+    if (look(way, "d/own")) printf("not there, by %d in way %d\n", how, way);
+    if (how == 2 && look(way, "own")) puts("not where the link leads to");
+    unlink("d/own"), unlink("d/link"), unlink("own"), unlink("d"), rmdir("d"), rmdir("e");
+}
+
 // What this process makes and removes itself is there at once, and gone at once.
 static void own(void) {
     for (int round = 0; round < 200; round++) {
@@ -97,6 +121,7 @@ static void own(void) {
                 if (look(again, "own")) puts("not there");
             if (look(3, "d/own")) puts("not in the directory");
             unlink("d/own"), rmdir("d"), unlink("own");
+            another_way(round % 4, way);
         }
     }
 }
@@ -274,6 +299,66 @@ static void corners(const char *absent) {
     printf("%o %ld\n", status.st_mode, (long)status.st_size);
 }
 
+// Starts a program by its name in one of three ways, and says how it ended.
+static int start(int way, const char *name) {
+    extern char **environ;
+    char *arguments[] = {(char *)name, "argument", NULL};
+    pid_t child;
+    int status;
+    if (way == 0) {
+        int failed = posix_spawnp(&child, name, NULL, NULL, arguments, environ);
+        if (failed) return -failed;
+    } else if (!(child = fork())) {
+        if (way == 1) execvp(name, arguments);
+        else execvpe(name, arguments, environ);
+        _exit(errno);
+    }
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+// Starts each of these programs often, and says how the first and the last of them ended; the last once more
+// when another process has made something that comes before it.
+static void starts(char **names) {
+    char *last = NULL;
+    for (char **name = names; *name; last = *name++)
+        for (int way = 0; way < 3; way++) {
+            int first = start(way, *name), now = first;
+            for (int round = 0; round < 40; round++)
+                if ((now = start(way, *name)) != first) break;
+            printf("%s in way %d: %d, %d\n", *name, way, first, now);
+        }
+    puts("ready"), fflush(stdout);
+    for (int way = 0; way < 3; way++) while (start(way, last) != 9) usleep(1000);
+    puts("seen");
+}
+
+// Whether what is known of a file is what the kernel says, all of it.
+static void status(char **paths) {
+    for (char **path = paths; *path; path++)
+        for (int round = 0; round < 100; round++) {
+            struct stat known[4], said;
+            memset(known, round, sizeof known), memset(&said, ~round, sizeof said);
+            int results[] = {stat(*path, known), lstat(*path, known + 1), fstatat(AT_FDCWD, *path, known + 2, 0),
+                             fstatat(AT_FDCWD, *path, known + 3, AT_SYMLINK_NOFOLLOW)};
+            for (int way = 0; way < 4; way++) {
+                int flags = way % 2 ? AT_SYMLINK_NOFOLLOW : 0;
+                if (results[way] != syscall(SYS_newfstatat, AT_FDCWD, *path, &said, flags)) puts("another result");
+                if (!results[way] && memcmp(known + way, &said, sizeof said)) printf("%s: another status in way %d\n", *path, way);
+            }
+            for (int mode = 0; mode < 8; mode++)
+                for (int way = 0; way < 3; way++) {
+                    errno = 0;
+                    int result = way == 0 ? access(*path, mode) : way == 1 ? eaccess(*path, mode)
+                                                                         : faccessat(AT_FDCWD, *path, mode, 0);
+                    int error = errno;
+                    errno = 0;
+                    if (result != syscall(SYS_faccessat, AT_FDCWD, *path, mode) || error != errno)
+                        printf("%s: another access %d in way %d\n", *path, mode, way);
+                }
+        }
+}
+
 int main(int count, char **arguments) {
     const char *how = arguments[1];
     if (!strcmp(how, "all") && count == 3) {
@@ -281,6 +366,10 @@ int main(int count, char **arguments) {
         all(arguments[2]);
     } else if (!strcmp(how, "changes")) {
         changes(arguments + 2);
+    } else if (!strcmp(how, "starts")) {
+        starts(arguments + 2);
+    } else if (!strcmp(how, "status")) {
+        status(arguments + 2);
     } else if (!strcmp(how, "guard") && count == 4) {
         guard(arguments[2], arguments[3]);
     } else if (!strcmp(how, "filtered") && count == 6) {

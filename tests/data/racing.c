@@ -67,6 +67,11 @@ static void write_file(const char *path) {
     close(file);
 }
 
+/* Opens for reading, by the kernel: what the preloaded library knows of is not counted. */
+static int ask(const char *path) {
+    return syscall(SYS_openat, AT_FDCWD, path, O_RDONLY);
+}
+
 static ino_t inode(const char *path) {
     struct stat status;
     CHECK(stat(path, &status) == 0);
@@ -231,7 +236,7 @@ static void attack_links(const char *by) {
     for (long round = 0; round < rounds; round++) {
         char before[PATH_MAX] = "";
         CHECK(readlink(links[round % 2][1], before, sizeof before - 1) > 0);
-        int file = open(paths[round % 2], O_RDONLY);
+        int file = ask(paths[round % 2]);
         CHECK(file >= 0);
         struct stat status;
         CHECK(fstat(file, &status) == 0);
@@ -261,7 +266,7 @@ static void attack_directories(const char *by) {
     char *path = format("%s/f", current);
     start(by, change_directories);
     for (long round = 0; round < rounds; round++) {
-        int file = open(path, O_RDONLY);
+        int file = ask(path);
         if (file < 0) {
             CHECK(errno == ENOENT);
             absent++;
