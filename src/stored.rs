@@ -11,6 +11,7 @@ use std::env;
 use std::ffi::OsString;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -137,6 +138,7 @@ impl StoredUnit<'_> {
             arguments: Vec::new(),
             variables: env::vars_os().chain(self.variables.iter().map(variable)).collect(),
             of_cargo: None,
+            found_build_dir: OnceLock::new(),
             jobserver: None,
         }
     }

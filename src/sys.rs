@@ -38,7 +38,7 @@ pub use memory::{read_memory, write_memory};
 pub use mount::{attach, clone_tree, make_all_private, make_read_only};
 pub use process::{
     Fork, Usage, Waited, children_usage, drop_capabilities, exit_now, exit_status, fork, limit_of,
-    process_descriptor, start_with_signal_mask, wait_any,
+    parent_of, process_descriptor, start_with_signal_mask, wait_any,
 };
 pub use seccomp::{
     Answer, Notification, add_descriptor, add_filter, answer_notification, install_filter,

@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::{env, fs};
 
 use crate::elf;
@@ -52,6 +53,8 @@ pub struct Unit {
     pub of_cargo: Option<Variables>,
     /// What the jobserver needs to be reached.
     pub jobserver: Option<Jobserver>,
+    /// See [`Unit::build_dir`].
+    pub(crate) found_build_dir: OnceLock<BuildDir>,
 }
 
 /// How the script reaches the jobserver (GNU make manual, "POSIX Jobserver Interaction").
@@ -205,6 +208,7 @@ impl Unit {
             jobserver: Jobserver::of(&variables),
             variables,
             of_cargo: None,
+            found_build_dir: OnceLock::new(),
         })
     }
 
@@ -241,6 +245,7 @@ impl Unit {
             jobserver: Jobserver::of(&variables),
             variables,
             of_cargo: None,
+            found_build_dir: OnceLock::new(),
         })
     }
 
@@ -337,9 +342,11 @@ impl Unit {
 
     /// The build directory that `OUT_DIR` lies in.
     #[must_use]
-    pub fn build_dir(&self) -> BuildDir {
-        let as_given = self.variable("OUT_DIR").map_or(self.out_dir.as_path(), Path::new);
-        BuildDir::of(&self.out_dir, as_given, self.target.as_deref())
+    pub fn build_dir(&self) -> &BuildDir {
+        self.found_build_dir.get_or_init(|| {
+            let as_given = self.variable("OUT_DIR").map_or(self.out_dir.as_path(), Path::new);
+            BuildDir::of(&self.out_dir, as_given, self.target.as_deref())
+        })
     }
 
     /// The outputs of dependencies that this script was told of: the `OUT_DIR`s named in `DEP_*`

@@ -1,5 +1,6 @@
 //! From a policy document and a unit to grants: the one place that expands placeholders and paths.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -65,14 +66,16 @@ pub fn resolve(
         (Right::Read, &policy.read),
         (Right::List, &policy.list),
     ];
-    let written = Written::new(&policy.write, unit, private, &build_dir);
+    let written = Written::new(&policy.write, unit, private, build_dir);
+    let mut listed = Listed::new();
     for (right, rules) in rules {
         for rule in rules {
             for path in expand(rule, unit, private) {
                 let Ok(path) = written.without_links(&path) else { continue };
                 let list =
                     |source| Error::List { path: path.clone(), place: rule.place.clone(), source };
-                without(&path, &closed, right, &rule.place, &mut grants.files).map_err(list)?;
+                let grants = (right, &rule.place, &mut grants.files);
+                without(&path, &closed, grants, &mut listed).map_err(list)?;
             }
         }
     }
@@ -214,30 +217,45 @@ fn outside_home(unit: &Unit, paths: impl Iterator<Item = PathBuf>) -> Vec<PathBu
         .collect()
 }
 
+/// What lies in directories, but for links, of which more than one rule can want to know.
+type Listed = HashMap<PathBuf, Vec<PathBuf>>;
+
 /// Grants `path` without the directories in `closed` that lie below it: Landlock can only add, so a
 /// directory that contains one of them may be listed, and what lies beside it is granted piece by
 /// piece.
 fn without(
     path: &Path,
     closed: &[&Path],
-    right: Right,
-    place: &Place,
-    grants: &mut Vec<Grant>,
+    (right, place, grants): (Right, &Place, &mut Vec<Grant>),
+    listed: &mut Listed,
 ) -> io::Result<()> {
     if !closed.iter().any(|dir| dir.starts_with(path) && *dir != path) {
         grants.push(Grant { right, path: path.to_owned(), place: Some(place.clone()) });
         return Ok(());
     }
     grants.push(Grant { right: Right::List, path: path.to_owned(), place: Some(place.clone()) });
-    for entry in fs::read_dir(path)? {
-        let entry = entry?.path();
-        // A link is granted by what it leads to, which is not below this directory or already is.
-        if closed.contains(&entry.as_path()) || entry.is_symlink() {
-            continue;
-        }
-        without(&entry, closed, right, place, grants)?;
+    let entries = match listed.remove(path) {
+        Some(entries) => entries,
+        None => list(path)?,
+    };
+    for entry in entries.iter().filter(|entry| !closed.contains(&entry.as_path())) {
+        without(entry, closed, (right, place, grants), listed)?;
     }
+    listed.insert(path.to_owned(), entries);
     Ok(())
+}
+
+/// What lies in a directory. A link is granted by what it leads to, which is not below this directory or
+/// already is.
+fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_symlink() {
+            entries.push(entry.path());
+        }
+    }
+    Ok(entries)
 }
 
 fn environment(

@@ -151,7 +151,7 @@ mod tests {
         let rules = ["work", "work/away"].map(|name| root.join(name).to_str().unwrap().to_owned());
         let rules = rules.map(|text| Rule { text, place: place.clone(), span: 0..0 });
         let build_dir = unit.build_dir();
-        let written = Written::new(&rules, &unit, private, &build_dir);
+        let written = Written::new(&rules, &unit, private, build_dir);
         let follow =
             |path: &str| written.without_links(&root.join(path)).map_err(|e| e.raw_os_error());
         let out = "target/debug/build/p-1/out";

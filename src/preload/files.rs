@@ -8,8 +8,9 @@ use core::ptr::null_mut;
 use super::known::{self, Entry, PAGE};
 use super::others::{self, ENOENT, ENOSYS, errno, set_errno};
 use super::protocol::known::{
-    IS_THERE, MAY_EXECUTE, MAY_READ, NOTHING_TO_LOOK_AT, NOTHING_TO_READ,
+    IS_THERE, MASK, MAY_EXECUTE, MAY_READ, NOTHING_TO_LOOK_AT, NOTHING_TO_READ,
 };
+use super::status::of_statx;
 use super::{programs, real_path};
 
 /// Hears what came of a call.
@@ -55,9 +56,36 @@ fn nothing<T>(failed: T) -> T {
     failed
 }
 
-/// As `statx`(2) answers if there is nothing; what is there has more to it than is known.
+/// As stat(2) and access(2) answer if there is nothing.
 fn to_look_at(known: Entry) -> Option<c_int> {
     (known.said & NOTHING_TO_LOOK_AT != 0).then(|| nothing(-1))
+}
+
+/// Writes words there.
+///
+/// # Safety
+/// There is space for them.
+unsafe fn write(words: &[u64], space: *mut c_void) {
+    for (index, word) in words.iter().enumerate() {
+        // SAFETY: as this function's.
+        unsafe { space.cast::<u64>().add(index).write_unaligned(*word) };
+    }
+}
+
+/// As `statx`(2) answers, of no more than was asked for when the status was taken.
+///
+/// # Safety
+/// `status` has space for a `struct statx`, or is no pointer.
+unsafe fn with_more(known: Entry, mask: c_uint, status: *mut c_void) -> Option<c_int> {
+    if known.said & IS_THERE != 0 {
+        if mask & !MASK != 0 || status.addr() < PAGE {
+            return None;
+        }
+        // SAFETY: as this function's.
+        unsafe { write(&known.status(), status) };
+        return Some(0);
+    }
+    to_look_at(known)
 }
 
 /// As stat(2) answers.
@@ -67,7 +95,7 @@ fn to_look_at(known: Entry) -> Option<c_int> {
 unsafe fn with_status(known: Entry, status: *mut c_void) -> Option<c_int> {
     if known.said & IS_THERE != 0 && status.addr() >= PAGE {
         // SAFETY: as this function's.
-        unsafe { known.write_to(status) };
+        unsafe { write(&of_statx(&known.status()), status) };
         return Some(0);
     }
     to_look_at(known)
@@ -218,7 +246,7 @@ looks! {
     "fstatat(2)" fstatat64(directory: c_int, path: *const c_char, status: *mut c_void, flags: c_int) -> c_int, failing with -1, as StatFrom, opening false,
         knowing if flags & !AT_PATH == 0 { with_status(from(directory, path), status) } else { None };
     "`statx`(2)" statx(directory: c_int, path: *const c_char, flags: c_int, mask: c_uint, status: *mut c_void) -> c_int, failing with -1, as StatX, opening false,
-        knowing if flags & !STATX == 0 { to_look_at(from(directory, path)) } else { None };
+        knowing if flags & !STATX == 0 { with_more(from(directory, path), mask, status) } else { None };
     "access(2)" access(path: *const c_char, mode: c_int) -> c_int, failing with -1, as Access, opening false,
         knowing accessible(known::look(path), mode);
     "`faccessat`(2)" faccessat(directory: c_int, path: *const c_char, mode: c_int, flags: c_int) -> c_int, failing with -1, as AccessFrom, opening false,

@@ -4,7 +4,7 @@
 //! again. In the jail each such call is recorded, and costs as much as ten. What is in the table is
 //! recorded, and another time the warden would say the same.
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -64,19 +64,17 @@ impl Entry {
     /// Nothing is known.
     pub const NOTHING: Self = Self { said: 0, status: null() };
 
-    /// Writes the status of what is there.
+    /// The status of what is there, as `statx`(2) fills it.
     ///
     /// # Safety
-    /// It is said that something is there, and `status` has space for a `struct stat`.
-    pub unsafe fn write_to(self, status: *mut c_void) {
-        let status = status.cast::<u64>();
-        for index in 0..STATUS {
+    /// It is said that something is there.
+    pub unsafe fn status(self) -> [u64; STATUS] {
+        let mut words = [0; STATUS];
+        for (index, word) in words.iter_mut().enumerate() {
             // SAFETY: as this function's; a status has so many words, and stays mapped.
-            unsafe {
-                let word = (*self.status.add(index)).load(Relaxed);
-                status.add(index).write_unaligned(word);
-            }
+            *word = unsafe { (*self.status.add(index)).load(Relaxed) };
         }
+        words
     }
 }
 

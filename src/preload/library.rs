@@ -16,6 +16,7 @@ mod others;
 mod programs;
 mod protocol;
 mod real_path;
+mod status;
 mod system_call;
 
 use core::arch::{asm, global_asm};

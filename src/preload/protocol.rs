@@ -66,7 +66,7 @@ pub mod known {
     pub const PROBES: usize = 32;
     /// Where the text is. Of each path: its length in bytes in the lower half of a word, and what is known of it
     /// in the upper, to which more may be added; a word for the place of its status in the text, counted from
-    /// 1; then its bytes, up to a whole word. A status is [`STATUS`] words as fstatat(2) fills them.
+    /// 1; then its bytes, up to a whole word. A status is [`STATUS`] words as `statx`(2) fills them for [`MASK`].
     pub const TEXT: usize = SLOTS + SLOT_COUNT;
     /// The whole table, in bytes: whole pages of any size.
     pub const SIZE: usize = 18 << 16;
@@ -91,12 +91,10 @@ pub mod known {
     pub const MAY_READ: u64 = 1 << 38;
     /// What is there may be executed, as access(2) says it.
     pub const MAY_EXECUTE: u64 = 1 << 39;
-    /// How many words a status has (`struct stat`).
-    #[cfg(target_arch = "x86_64")]
-    pub const STATUS: usize = 18;
-    /// How many words a status has (`struct stat`).
-    #[cfg(target_arch = "aarch64")]
-    pub const STATUS: usize = 16;
+    /// How many words a status has (`struct statx`).
+    pub const STATUS: usize = 32;
+    /// What was asked for: all that there was when `statx`(2) came to be (`STATX_ALL`).
+    pub const MASK: u32 = 0xfff;
     /// The hash of nothing (FNV-1a).
     pub const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 

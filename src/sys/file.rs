@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::{as_int, uninterrupted};
 
 /// How many words a status has.
-const STATUS: usize = size_of::<libc::stat>() / size_of::<u64>();
+const STATUS: usize = size_of::<libc::statx>() / size_of::<u64>();
 
 /// Opens a file (openat2(2)). `directory` is `AT_FDCWD` or a descriptor; it does not count for an
 /// absolute path. Flags and resolve flags are passed as they are, also those that nobody knows.
@@ -96,16 +96,18 @@ pub fn look(directory: RawFd, path: &CStr, flags: i32) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// The status of what is at a path, a link for itself, as the kernel writes it (fstatat(2)).
+/// What the mask asks for of the status of what is at a path, a link for itself, as the kernel writes it
+/// (`statx`(2)).
 ///
 /// # Errors
 /// As documented there.
-pub fn status(path: &CStr) -> Result<[u64; STATUS], Errno> {
+pub fn status(path: &CStr, mask: u32) -> Result<[u64; STATUS], Errno> {
     let mut words = [0; STATUS];
-    // SAFETY: `path` lives through the call, and a `struct stat` has this size.
+    // SAFETY: `path` lives through the call, and a `struct statx` has this size.
     let result = unsafe {
         let keep = libc::AT_SYMLINK_NOFOLLOW;
-        libc::syscall(libc::SYS_newfstatat, libc::AT_FDCWD, path.as_ptr(), words.as_mut_ptr(), keep)
+        let (path, words) = (path.as_ptr(), words.as_mut_ptr());
+        libc::syscall(libc::SYS_statx, libc::AT_FDCWD, path, keep, mask, words)
     };
     Errno::result(result).map(|_| words)
 }

@@ -168,29 +168,46 @@ pub fn process_descriptor(pid: u32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(as_int(fd)) })
 }
 
+/// `linux/pidfd.h`, the structure's first version.
+#[repr(C)]
+#[derive(Default)]
+struct ProcessInfo {
+    mask: u64,
+    cgroup: u64,
+    /// Of the process, its thread group and its parent, and of its user and groups.
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// `PIDFD_GET_INFO`, of what a mask says.
+fn process_info(process: BorrowedFd<'_>, mask: u64) -> Result<ProcessInfo, Errno> {
+    const _: () = assert!(size_of::<ProcessInfo>() == 64);
+    const GET_INFO: libc::c_ulong = 0xc040_ff0b;
+    let mut info = ProcessInfo { mask, ..ProcessInfo::default() };
+    // SAFETY: `info` has the size that is part of the request, and is writable.
+    let result = unsafe { libc::ioctl(process.as_raw_fd(), GET_INFO, &raw mut info) };
+    Errno::result(result)?;
+    if info.mask & mask == 0 { Err(Errno::ESRCH) } else { Ok(info) }
+}
+
+/// The number of a process's parent (`PIDFD_GET_INFO` with `PIDFD_INFO_PID`, Linux 6.13).
+///
+/// # Errors
+/// `ENOTTY` or `EINVAL` on an older kernel, `ESRCH` if it is gone.
+pub fn parent_of(process: BorrowedFd<'_>) -> Result<u32, Errno> {
+    const PID: u64 = 1 << 0;
+    let [_, _, parent, ..] = process_info(process, PID)?.ids;
+    Ok(parent)
+}
+
 /// The wait status (wait(2)) of a process that has ended and has been waited for by its parent
 /// (`PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, Linux 6.15).
 ///
 /// # Errors
 /// `ENOTTY` or `EINVAL` on an older kernel, `ESRCH` if nobody has waited for it yet.
 pub fn exit_status(process: BorrowedFd<'_>) -> Result<i32, Errno> {
-    // `linux/pidfd.h`, the structure's first version.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Info {
-        mask: u64,
-        cgroup: u64,
-        ids: [u32; 11],
-        exit_code: i32,
-    }
-    const _: () = assert!(size_of::<Info>() == 64);
-    const GET_INFO: libc::c_ulong = 0xc040_ff0b;
     const EXIT: u64 = 1 << 3;
-    let mut info = Info { mask: EXIT, ..Info::default() };
-    // SAFETY: `info` has the size that is part of the request, and is writable.
-    let result = unsafe { libc::ioctl(process.as_raw_fd(), GET_INFO, &raw mut info) };
-    Errno::result(result)?;
-    if info.mask & EXIT == 0 { Err(Errno::ESRCH) } else { Ok(info.exit_code) }
+    process_info(process, EXIT).map(|info| info.exit_code)
 }
 
 #[cfg(test)]

@@ -103,13 +103,11 @@ impl<'g> Known<'g> {
             return;
         }
         match place_of(self.grants, &used.path) {
-            Some(Place::Fixed) if said == IS_THERE => {
-                // What the script makes below changes them.
-                if !leads_to_what_it_changes(self.grants, &used.path) {
-                    table.learn_status(name, &self.restless);
-                }
+            Some(Place::Fixed) if said != IS_THERE => table.learn(name, said, &self.restless),
+            // A directory is another one after what the script makes below it.
+            Some(Place::Fixed) if !leads_to_what_it_changes(self.grants, &used.path) => {
+                table.learn_status(name, &self.restless);
             }
-            Some(Place::Fixed) => table.learn(name, said, &self.restless),
             Some(Place::Own(own)) if !is_there && used.named.is_none() => {
                 table.learn_own(name, said, own.as_os_str().as_bytes(), &self.made);
             }
@@ -234,6 +232,7 @@ mod tests {
 
     #[test]
     fn a_status_is_known_until_it_changes() {
+        type Change = fn(&Path);
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path().canonicalize().unwrap();
         let grants = Grants { library: Some("/library".into()), ..Grants::default() };
@@ -246,7 +245,7 @@ mod tests {
         std::os::unix::fs::symlink("file", directory.join("link")).unwrap();
         let grant = Grant { right: Right::Write, path: directory.join("own/out"), place: None };
         let grants = Grants { files: vec![grant], ..grants };
-        let change: [(&str, fn(&Path)); 6] = [
+        let change: [(&str, Change); 6] = [
             ("file", |path| fs::write(path, "more").unwrap()),
             ("file", |path| {
                 let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);

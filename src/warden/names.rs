@@ -174,6 +174,11 @@ impl Request {
             Self::MakeDirectory(at, index) => {
                 let name = name(call, procfs, at, Kind::Create, uses)?;
                 let mode = Mode::from_bits_truncate(mode(index));
+                // As most are: then it is not worth a look at the umask.
+                let keep = libc::AT_SYMLINK_NOFOLLOW;
+                if sys::look(name.directory().as_raw_fd(), &name.last, keep).is_ok() {
+                    return Err(Errno::EEXIST);
+                }
                 umask(umask_of(call.pid)?);
                 mkdirat(name.directory(), name.last.as_c_str(), mode)
             }

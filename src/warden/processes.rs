@@ -151,7 +151,7 @@ impl Processes {
             ends: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             first_image: image_of(first).unwrap_or_default(),
         };
-        processes.add(first, None);
+        processes.add(first, None, sys::process_descriptor(first).ok());
         Ok(processes)
     }
 
@@ -167,12 +167,12 @@ impl Processes {
         self.ends.0.as_fd().try_clone_to_owned()
     }
 
-    fn add(&mut self, pid: u32, parent: Option<u32>) -> u32 {
+    fn add(&mut self, pid: u32, parent: Option<u32>, process: Option<OwnedFd>) -> u32 {
         let id = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
         if self.all.len() >= self.most {
             return parent.unwrap_or(0);
         }
-        let descriptor = sys::process_descriptor(pid).ok().filter(|descriptor| {
+        let descriptor = process.filter(|descriptor| {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, id.into());
             self.ends.add(descriptor, event).is_ok()
         });
@@ -210,6 +210,13 @@ impl Processes {
             }
             self.threads.remove(&thread);
         }
+        // Most are the first threads of new processes, of which alone there is a descriptor.
+        if let Ok(process) = sys::process_descriptor(thread)
+            && let Ok(parent) = sys::parent_of(process.as_fd())
+        {
+            let parent = self.threads.get(&parent).copied();
+            return self.add(thread, parent, Some(process));
+        }
         let status = Status::of(thread).ok();
         let number = |field| status.as_ref().and_then(|status| status.number(field));
         let pid: u32 = number("Tgid:").unwrap_or(thread);
@@ -218,7 +225,7 @@ impl Processes {
         } else {
             let parent = number("PPid:").and_then(|parent: u32| self.threads.get(&parent));
             let parent = parent.copied();
-            self.add(pid, parent)
+            self.add(pid, parent, sys::process_descriptor(pid).ok())
         };
         self.threads.insert(thread, id);
         id

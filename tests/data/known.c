@@ -346,6 +346,17 @@ static void status(char **paths) {
                 if (results[way] != syscall(SYS_newfstatat, AT_FDCWD, *path, &said, flags)) puts("another result");
                 if (!results[way] && memcmp(known + way, &said, sizeof said)) printf("%s: another status in way %d\n", *path, way);
             }
+            struct statx more, all;
+            for (int way = 0; way < 3; way++) {
+                unsigned mask = way ? STATX_ALL : STATX_BASIC_STATS;
+                int flags = way == 2 ? AT_SYMLINK_NOFOLLOW : 0;
+                memset(&more, round, sizeof more), memset(&all, ~round, sizeof all);
+                int result = statx(AT_FDCWD, *path, flags, mask, &more);
+                if (result != syscall(SYS_statx, AT_FDCWD, *path, flags, STATX_ALL, &all)) puts("another result of statx");
+                // More may be told than was asked for.
+                if (mask == STATX_BASIC_STATS) more.stx_mask = all.stx_mask, more.stx_btime = all.stx_btime;
+                if (!result && memcmp(&more, &all, sizeof all)) printf("%s: another statx in way %d\n", *path, way);
+            }
             for (int mode = 0; mode < 8; mode++)
                 for (int way = 0; way < 3; way++) {
                     errno = 0;

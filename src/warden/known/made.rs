@@ -57,6 +57,7 @@ impl Made {
     }
 
     /// The last name of this path is about to be made, in whatever directory.
+    #[must_use]
     pub fn make(&self, path: &[u8]) -> Option<Making> {
         let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
         let start = path[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
@@ -69,6 +70,7 @@ impl Made {
     }
 
     /// Something is about to be made of which no name is known.
+    #[must_use]
     pub fn make_anything(&self) -> Option<Making> {
         let mut names = self.names()?;
         let gone = std::mem::take(&mut names.said);

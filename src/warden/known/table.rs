@@ -15,7 +15,7 @@ use nix::unistd::{AccessFlags, access};
 use super::made::Made;
 use super::watches::{Directories, Watched, Watches};
 use crate::preload::protocol::known::{
-    CLOSED, IS_REAL_PATH, IS_THERE, LENGTH, MAY_EXECUTE, MAY_READ, PLACE, PROBES, SEED, SIZE,
+    CLOSED, IS_REAL_PATH, IS_THERE, LENGTH, MASK, MAY_EXECUTE, MAY_READ, PLACE, PROBES, SEED, SIZE,
     SLOT_COUNT, SLOTS, STATUS, TEXT, hash,
 };
 use crate::sys::{self, Shared};
@@ -128,11 +128,11 @@ impl Table {
             _ => return,
         }
         // Now it is watched itself.
-        let Ok(status) = sys::status(&name) else { return };
+        let Ok(status) = sys::status(&name, MASK) else { return };
         let may = |flag| access(name.as_c_str(), flag).is_ok();
         let reads = if may(AccessFlags::R_OK) { MAY_READ } else { 0 };
         let executes = if may(AccessFlags::X_OK) { MAY_EXECUTE } else { 0 };
-        self.put(path, IS_THERE | reads | executes, Some(status));
+        self.put(path, IS_THERE | reads | executes, Some(&status));
     }
 
     /// Says that nothing is at a path in a directory of the script's own, if it is so, until something of a name on
@@ -153,7 +153,7 @@ impl Table {
     }
 
     /// Puts it there; where, if there is room.
-    fn put(&mut self, path: &[u8], said: u64, status: Option<[u64; STATUS]>) -> Option<usize> {
+    fn put(&mut self, path: &[u8], said: u64, status: Option<&[u64; STATUS]>) -> Option<usize> {
         let slot = self.slot(path);
         let needed = match slot {
             Slot::Taken(_) => 0,
@@ -180,7 +180,7 @@ impl Table {
         if let Some(status) = status {
             let at = self.used + needed;
             for (word, value) in words[TEXT + at..].iter().zip(status) {
-                word.store(value, Relaxed);
+                word.store(*value, Relaxed);
             }
             words[place + 1].store(at as u64 + 1, Relaxed);
         }

@@ -65,11 +65,11 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Begins, and calls `changed` after the first change, in a thread of its own.
+    /// Begins, and calls `end` after the first change, in a thread of its own.
     ///
     /// # Errors
     /// Those of `inotify_init1`(2), and if there can be no more descriptors or threads.
-    pub fn begin(changed: impl FnOnce() + Send + 'static) -> Result<Self, Errno> {
+    pub fn begin(end: impl FnOnce() + Send + 'static) -> Result<Self, Errno> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let mounts = File::open("/proc/self/mountinfo").map_err(|error| errno_of(&error))?;
         let changes = Arc::new(Changes { inotify, first: OnceLock::new() });
@@ -86,7 +86,7 @@ impl Watches {
             {
                 waits.first.get_or_init(|| event.wd);
             }
-            changed();
+            end();
         };
         let started = Builder::new().stack_size(STACK).spawn(wait);
         started.map_err(|error| errno_of(&error))?;
