@@ -183,8 +183,8 @@ pub struct Access {
     pub path_hex: Option<String>,
     /// What came of it.
     pub outcome: Outcome,
-    /// How often, at least: a program that looks once more for what is known not to be there, or for a real
-    /// path, need not be heard of ([`crate::preload`]).
+    /// How often, at least: a program that looks once more at what is known, or for what is known not to be
+    /// there, need not be heard of ([`crate::preload`]).
     pub count: u64,
     /// The process that did it first, as an index into the record's processes.
     pub process: u32,

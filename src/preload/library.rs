@@ -1,5 +1,6 @@
 //! The preloaded library: `getenv` and its kin, which note the name and answer as the C library does;
-//! and what is asked most often of files ([`real_path`], [`files`]), which it answers for less.
+//! and what is asked most often of files and programs ([`real_path`], [`files`], [`programs`]), which it answers
+//! for less.
 //!
 //! A crate of its own, compiled by `build.rs` and embedded in the program. It is loaded into every
 //! dynamic program that a script starts, so it needs no other library and takes of others only what is

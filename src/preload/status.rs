@@ -19,7 +19,8 @@ const fn device(numbers: u64) -> u64 {
 /// What stat(2) fills, of what `statx`(2) has filled.
 pub fn of_statx(known: &[u64; STATUS]) -> [u64; WORDS] {
     // The kernel's `struct statx` (`include/uapi/linux/stat.h`), word by word.
-    let (low, high) = (|index: usize| known[index] & 0xffff_ffff, |index: usize| known[index] >> 32);
+    let (low, high) =
+        (|index: usize| known[index] & 0xffff_ffff, |index: usize| known[index] >> 32);
     let block_size = high(0);
     let (links, user, group, mode) = (low(2), high(2), low(3), high(3) & 0xffff);
     let (inode, size, blocks) = (known[4], known[5], known[6]);

@@ -1,7 +1,8 @@
 //! Names that a script makes, and so what is known of its own directories: that nothing is at a path, until
 //! something of one of the names on it is made.
 //!
-//! No name comes to be in them but by the warden's hand, which says so here before and afterwards. Names alone are
+//! No name comes to be in them but by the warden's hand, which says so here before and afterwards; but for core
+//! dumps (core(5)), and what somebody else makes there. Names alone are
 //! compared, wherever they are made: so it does not matter by which links, mounts or directories a script comes to
 //! them.
 
