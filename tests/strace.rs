@@ -252,7 +252,7 @@ fn assert_same(comparisons: &[Comparison]) {
                 // What was known not to be there, or to be a real path, is asked for less often.
                 let is_known = *other > 0
                     && (*kind == "read-link"
-                        || (outcome == "not-found" && ["read", "stat"].contains(kind)));
+                        || (outcome == "not-found" && ["read", "stat", "execute"].contains(kind)));
                 if count > other && !(is_known && may_be_less) {
                     let path = path.to_string_lossy();
                     writeln!(

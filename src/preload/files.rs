@@ -5,12 +5,13 @@ use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::mem::transmute;
 use core::ptr::null_mut;
 
-use super::known::{self, Entry, PAGE};
+use super::known::{self, Entry};
 use super::others::{self, ENOENT, ENOSYS, errno, set_errno};
 use super::protocol::known::{
     IS_THERE, MASK, MAY_EXECUTE, MAY_READ, NOTHING_TO_LOOK_AT, NOTHING_TO_READ,
 };
 use super::status::of_statx;
+use super::system_call::is_writable;
 use super::{programs, real_path};
 
 /// Hears what came of a call.
@@ -61,15 +62,22 @@ fn to_look_at(known: Entry) -> Option<c_int> {
     (known.said & NOTHING_TO_LOOK_AT != 0).then(|| nothing(-1))
 }
 
-/// Writes words there.
+/// Writes words there, of which there are less than a page has; none if they cannot be written: of that the kernel
+/// says so.
 ///
 /// # Safety
-/// There is space for them.
-unsafe fn write(words: &[u64], space: *mut c_void) {
-    for (index, word) in words.iter().enumerate() {
-        // SAFETY: as this function's.
-        unsafe { space.cast::<u64>().add(index).write_unaligned(*word) };
+/// There is space for them, or it is no pointer.
+unsafe fn write(words: &[u64], space: *mut c_void) -> Option<c_int> {
+    let space = space.cast::<u64>();
+    let ends = [space, space.wrapping_add(words.len() - 1)];
+    if !ends.iter().all(|end| is_writable(end.expose_provenance())) {
+        return None;
     }
+    for (index, word) in words.iter().enumerate() {
+        // SAFETY: as this function's; it can be written.
+        unsafe { space.add(index).write_unaligned(*word) };
+    }
+    Some(0)
 }
 
 /// As `statx`(2) answers, of no more than was asked for when the status was taken.
@@ -78,12 +86,11 @@ unsafe fn write(words: &[u64], space: *mut c_void) {
 /// `status` has space for a `struct statx`, or is no pointer.
 unsafe fn with_more(known: Entry, mask: c_uint, status: *mut c_void) -> Option<c_int> {
     if known.said & IS_THERE != 0 {
-        if mask & !MASK != 0 || status.addr() < PAGE {
+        if mask & !MASK != 0 {
             return None;
         }
         // SAFETY: as this function's.
-        unsafe { write(&known.status(), status) };
-        return Some(0);
+        return unsafe { write(&known.status(), status) };
     }
     to_look_at(known)
 }
@@ -93,10 +100,9 @@ unsafe fn with_more(known: Entry, mask: c_uint, status: *mut c_void) -> Option<c
 /// # Safety
 /// `status` has space for a `struct stat`, or is no pointer.
 unsafe fn with_status(known: Entry, status: *mut c_void) -> Option<c_int> {
-    if known.said & IS_THERE != 0 && status.addr() >= PAGE {
+    if known.said & IS_THERE != 0 {
         // SAFETY: as this function's.
-        unsafe { write(&of_statx(&known.status()), status) };
-        return Some(0);
+        return unsafe { write(&of_statx(&known.status()), status) };
     }
     to_look_at(known)
 }
@@ -131,8 +137,8 @@ unsafe fn from(directory: c_int, path: *const c_char) -> Entry {
     const AT_FDCWD: c_int = -100;
     // SAFETY: as this function's.
     unsafe {
-        let is_whole = path.addr() >= PAGE && *path == b'/' as c_char;
-        if directory == AT_FDCWD || is_whole { known::look(path) } else { Entry::NOTHING }
+        let is_known = directory == AT_FDCWD || known::is_whole(path);
+        if is_known { known::look(path) } else { Entry::NOTHING }
     }
 }
 

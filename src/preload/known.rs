@@ -14,7 +14,9 @@ use super::others::{ENOENT, are_alone};
 use super::protocol::known::{
     CLOSED, LENGTH, PATH, PLACE, PROBES, SEED, SIZE, SLOT_COUNT, SLOTS, STATUS, TEXT, hash,
 };
-use super::system_call::{CLOSE, GETCWD, MMAP, OPENAT, system_call, system_call_of_six};
+use super::system_call::{
+    CLOSE, GETCWD, MMAP, OPENAT, PAGE, is_readable, system_call, system_call_of_six,
+};
 
 /// The table, mapped; null if there is none. A child of fork(2) has it, too.
 static TABLE: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
@@ -25,8 +27,6 @@ static ENOUGH: AtomicU32 = AtomicU32::new(AT_FIRST);
 const AT_FIRST: u32 = 2;
 /// Longer paths that are relative, with the directory that they start from, are not looked for.
 const RELATIVE: usize = 1024;
-/// Nothing is mapped below (`vm.mmap_min_addr`).
-pub const PAGE: usize = 4096;
 
 /// A word of the table.
 ///
@@ -90,16 +90,9 @@ pub unsafe fn look(path: *const c_char) -> Entry {
     let Some(table) = table() else { return Entry::NOTHING };
     // SAFETY: the table is mapped, and a string is not read beyond its NUL.
     unsafe {
-        // Of what is no pointer, the kernel says so.
-        if path.addr() < PAGE || *path == 0 {
-            return Entry::NOTHING;
-        }
+        let Some(length) = length_of(path) else { return Entry::NOTHING };
         if *path != b'/' {
             return look_from_here(path.cast());
-        }
-        let mut length = 0;
-        while *path.add(length) != 0 {
-            length += 1;
         }
         let known = find(table, path, length);
         // It may have been closed in the meantime.
@@ -127,14 +120,42 @@ pub unsafe fn look_with(path: *const c_char, whole: *mut u8, size: usize) -> Ent
     let path = path.cast::<u8>();
     // SAFETY: as this function's; the table is mapped.
     unsafe {
-        // Of what is no pointer, the kernel says so.
-        if path.addr() < PAGE || *path == 0 {
+        if length_of(path).is_none() {
             return Entry::NOTHING;
         }
         let Some(length) = absolute(path, whole, size) else { return Entry::NOTHING };
         let known = find(table, whole, length);
         // It may have been closed in the meantime.
         if is_closed(table) { Entry::NOTHING } else { known }
+    }
+}
+
+/// Whether a path starts from the root.
+///
+/// # Safety
+/// As of [`look`].
+pub unsafe fn is_whole(path: *const c_char) -> bool {
+    // SAFETY: as this function's.
+    is_readable(path.expose_provenance()) && unsafe { *path == b'/' as c_char }
+}
+
+/// How long a string is; none if it is empty, or cannot be read to its end: of that the kernel says so.
+///
+/// # Safety
+/// `path` is a string, or null, or no pointer.
+unsafe fn length_of(path: *const u8) -> Option<usize> {
+    let mut length = 0;
+    loop {
+        let byte = path.wrapping_add(length);
+        let is_new = length == 0 || byte.addr().is_multiple_of(PAGE);
+        if is_new && !is_readable(byte.expose_provenance()) {
+            return None;
+        }
+        // SAFETY: it can be read.
+        if unsafe { *byte } == 0 {
+            return (length > 0).then_some(length);
+        }
+        length += 1;
     }
 }
 

@@ -4,7 +4,7 @@
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::{MaybeUninit, transmute};
 
-use super::known::{self, PAGE};
+use super::known;
 use super::others::{ENOSYS, Next, set_errno};
 use super::protocol::known::NOTHING_TO_EXECUTE;
 
@@ -41,13 +41,13 @@ impl Space {
     /// The first path at which a program of this name can be, if that is not the first that would be tried.
     ///
     /// # Safety
-    /// `name` is a string, or null, or no pointer; and nobody changes the environment at the same time.
+    /// `name` is a string, or null; and nobody changes the environment at the same time.
     #[inline(never)]
     unsafe fn find(&mut self, name: *const c_char) -> Option<*const c_char> {
         let (name, space) = (name.cast::<u8>(), self.0.as_mut_ptr().cast::<u8>());
         // SAFETY: as this function's; strings are not read beyond their NULs, nor the space beyond its end.
         unsafe {
-            if name.addr() < PAGE || *name == 0 {
+            if name.is_null() || *name == 0 {
                 return None;
             }
             let mut length = 0;

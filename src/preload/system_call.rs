@@ -10,6 +10,7 @@ mod numbers {
     pub const MADVISE: usize = 28;
     pub const MMAP: usize = 9;
     pub const OPENAT: usize = 257;
+    pub const RT_SIGPROCMASK: usize = 14;
 }
 /// Their numbers.
 #[cfg(target_arch = "aarch64")]
@@ -19,12 +20,33 @@ mod numbers {
     pub const MADVISE: usize = 233;
     pub const MMAP: usize = 222;
     pub const OPENAT: usize = 56;
+    pub const RT_SIGPROCMASK: usize = 135;
 }
 
 pub use numbers::*;
 
 /// What a call that a signal interrupted returns.
 pub const EINTR: isize = -4;
+
+/// How many bytes there are from which on memory can be another's, or nobody's.
+pub const PAGE: usize = 4096;
+const EFAULT: isize = -14;
+/// The bytes of a set of signals, as the kernel has it.
+const SIGNALS: usize = 8;
+
+/// Whether a byte can be read, and what follows in its page (`rt_sigprocmask`(2) of a set, in a way that there is
+/// not: the kernel reads the set first).
+pub fn is_readable(address: usize) -> bool {
+    const NO_WAY: usize = usize::MAX;
+    let set = address & !(SIGNALS - 1);
+    // No set is nothing to be read.
+    set != 0 && system_call_of_six(RT_SIGPROCMASK, [NO_WAY, set, 0, SIGNALS, 0, 0]) != EFAULT
+}
+
+/// Whether eight bytes there can be written, which they are (`rt_sigprocmask`(2), which says what it was).
+pub fn is_writable(address: usize) -> bool {
+    address != 0 && system_call_of_six(RT_SIGPROCMASK, [0, 0, address, SIGNALS, 0, 0]) != EFAULT
+}
 
 /// A call that reads and writes no more memory than its arguments say.
 pub fn system_call(number: usize, first: usize, second: usize, third: usize) -> isize {

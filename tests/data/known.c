@@ -271,6 +271,23 @@ static void corners(const char *absent) {
     char *null = NULL;
     int file;
 #define SAY(call) errno = 0, printf("%s: %d %s\n", #call, (int)(call), strerror(errno))
+    struct statx more;
+    char *nowhere = (char *)-4096;
+    for (int round = 0; round < 100; round++) look(2, "/usr"), look(8, "/usr");
+    SAY(stat("/usr", (void *)nowhere));
+    SAY(stat("/usr", (void *)corners));
+    SAY(fstatat(AT_FDCWD, "/usr", (void *)((char *)corners - 64), 0));
+    SAY(statx(AT_FDCWD, "/usr", 0, STATX_ALL, (void *)nowhere));
+    SAY(statx(AT_FDCWD, "/usr", 0, ~0x80000000u, &more));
+    SAY(statx(AT_FDCWD, "/usr", 0x8000, STATX_ALL, &more));
+    SAY(fstatat(AT_FDCWD, "/usr", &status, 0x4000));
+    SAY(fstatat(-5, absent, &status, 0));
+    SAY(fstatat(-5, "none", &status, 0));
+    SAY(stat(nowhere, &status));
+    SAY(open(nowhere, O_RDONLY));
+    SAY(openat(-5, nowhere, O_RDONLY));
+    SAY(statx(-5, nowhere, 0, STATX_ALL, &more));
+    SAY(faccessat(AT_FDCWD, nowhere, R_OK, 0));
     SAY(access(absent, 99));
     SAY(access(null, 0));
     SAY(stat(null, &status));
