@@ -251,7 +251,8 @@ fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if !entry.file_type()?.is_symlink() {
+        // What has gone meanwhile is no link.
+        if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
             entries.push(entry.path());
         }
     }

@@ -89,6 +89,18 @@ impl Space {
     }
 }
 
+/// Starts a program of this name where it can be first. What is not started from there may be elsewhere.
+///
+/// # Safety
+/// As [`Space::find`]'s.
+unsafe fn started(name: *const c_char, start: impl Fn(*const c_char) -> c_int) -> c_int {
+    // SAFETY: as this function's.
+    match unsafe { Space::new().find(name) } {
+        Some(path) if start(path) == 0 => 0,
+        _ => start(name),
+    }
+}
+
 /// See `posix_spawnp`(3).
 ///
 /// # Safety
@@ -109,12 +121,7 @@ pub unsafe extern "C-unwind" fn posix_spawnp(
     // SAFETY: as this function's; the next function of this name has its type.
     unsafe {
         let next = transmute::<*mut c_void, Spawn>(next);
-        let spawn = |path| next(process, path, actions, attributes, arguments, environment);
-        // What is not started from there may be elsewhere.
-        match Space::new().find(name) {
-            Some(path) if spawn(path) == 0 => 0,
-            _ => spawn(name),
-        }
+        started(name, |path| next(process, path, actions, attributes, arguments, environment))
     }
 }
 
@@ -135,11 +142,7 @@ pub unsafe extern "C-unwind" fn execvp(
     // SAFETY: as this function's; the next function of this name has its type.
     unsafe {
         let next = transmute::<*mut c_void, Execute>(next);
-        // It returns if it has failed: what is not executed from there may be elsewhere.
-        if let Some(path) = Space::new().find(name) {
-            next(path, arguments);
-        }
-        next(name, arguments)
+        started(name, |path| next(path, arguments))
     }
 }
 
@@ -161,10 +164,6 @@ pub unsafe extern "C-unwind" fn execvpe(
     // SAFETY: as this function's; the next function of this name has its type.
     unsafe {
         let next = transmute::<*mut c_void, ExecuteWith>(next);
-        // As above.
-        if let Some(path) = Space::new().find(name) {
-            next(path, arguments, environment);
-        }
-        next(name, arguments, environment)
+        started(name, |path| next(path, arguments, environment))
     }
 }

@@ -16,7 +16,7 @@ pub mod watches;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use self::made::Made;
 use self::table::Table;
@@ -102,6 +102,11 @@ impl<'g> Known<'g> {
         if table.says(name, said) {
             return;
         }
+        if let Some(named) = &used.named
+            && !is_by_its_letters(self.grants, named, &used.path)
+        {
+            return;
+        }
         match place_of(self.grants, &used.path) {
             Some(Place::Fixed) if said != IS_THERE => table.learn(name, said, &self.restless),
             // A directory is another one after what the script makes below it.
@@ -147,6 +152,24 @@ fn place_of<'g>(grants: &'g Grants, path: &[u8]) -> Option<Place<'g>> {
         return Some(Place::Own(own));
     }
     (!grants.covers(Right::Write, path)).then_some(Place::Fixed)
+}
+
+/// Whether a name of a path is the path itself but for dots and slashes, and leads through nothing that a script
+/// with these grants may change: what is judged by the path is then what is found by the name, also when a link
+/// comes into the way.
+fn is_by_its_letters(grants: &Grants, named: &[u8], path: &[u8]) -> bool {
+    let mut reached = PathBuf::new();
+    for part in Path::new(OsStr::from_bytes(named)).components() {
+        if part == Component::ParentDir {
+            reached.pop();
+            continue;
+        }
+        reached.push(part);
+        if grants.covers(Right::Write, &reached) {
+            return false;
+        }
+    }
+    reached.as_os_str().as_bytes() == path
 }
 
 /// Whether a path is a directory above one that a script with these grants may change.
@@ -272,6 +295,10 @@ mod tests {
             assert_eq!(said("file", None), IS_THERE | MAY_READ);
             assert_eq!(said("sub", None), IS_THERE | MAY_READ | MAY_EXECUTE);
             assert_eq!(said("file", Some("sub/../file")), IS_THERE | MAY_READ);
+            // By another name, it is judged by its letters, and by what they lead through.
+            for named in ["own/out/../../file", "own/../sub/file", "link/../file"] {
+                assert_eq!(said("file", Some(named)), 0, "{named}");
+            }
             for unknown in ["own", "own/out", "link"] {
                 assert_eq!(said(unknown, None), 0, "{unknown}");
             }
