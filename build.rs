@@ -57,7 +57,6 @@ fn main() {
         "-Cforce-unwind-tables=no",
         "-Ctarget-feature=+crt-static",
         "-Crelocation-model=static",
-        "-Clink-self-contained=no",
     ];
     compile("src/launcher/starter.rs", "bin", &alone, OF_PROGRAM, "starter");
     println!("cargo::rerun-if-changed=build.rs");
