@@ -287,6 +287,8 @@ impl Lifeline {
     }
 }
 
+/// So much is read of a pipe at once, in bytes. Most scripts print less, and each page costs as much as a call.
+const PIECE: usize = 8 * 1024;
 const OUTPUT: usize = 0;
 const REPORT: usize = 2;
 
@@ -302,7 +304,7 @@ impl Streams {
         let mut exceeded = None;
         let mut errors = Filter::default();
         let mut failure: Option<Error> = None;
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = vec![0; PIECE];
         let mut pipes = [self.output, self.errors, self.report].map(|pipe| Some(File::from(pipe)));
         while pipes.iter().any(Option::is_some) {
             let next = self.watchdog.next();

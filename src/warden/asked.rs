@@ -151,7 +151,7 @@ impl<'a> Asked<'a> {
             places: HashMap::new(),
             requests: HashSet::new(),
             states: Vec::new(),
-            buffer: vec![0; protocol::SIZE],
+            buffer: Vec::new(),
         }
     }
 
@@ -216,8 +216,8 @@ impl<'a> Asked<'a> {
     pub fn read(&mut self, thread: u32, process: u32) {
         let Some(address) = self.states[process as usize].book else { return };
         let mut book = std::mem::take(&mut self.buffer);
-        if let Some((length, overflow)) = fill(&mut book, thread, address) {
-            for (count, name) in names(&book[..length]).enumerate() {
+        if let Some(overflow) = fill(&mut book, thread, address) {
+            for (count, name) in names(&book).enumerate() {
                 let few = count < protocol::NAMES as usize;
                 if !few || !self.add(name, process) {
                     self.state(process).reasons.insert(Reason::TooMany);
@@ -315,26 +315,23 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Reads a book; how much of it there is, and whether there was too much for it. None if there is no
-/// book.
-///
-/// # Panics
-/// If there is no space for a whole one.
+/// Reads a book as far as it is used; whether there was too much for it. None if there is no book.
 #[must_use]
-pub fn fill(book: &mut [u8], thread: u32, address: u64) -> Option<(usize, bool)> {
-    argument::bytes(thread, address, &mut book[..FIRST]).ok()?;
+pub fn fill(book: &mut Vec<u8>, thread: u32, address: u64) -> Option<bool> {
+    book.resize(FIRST, 0);
+    argument::bytes(thread, address, book).ok()?;
     let header = &book[protocol::HEADER..protocol::TEXT];
     let used = usize::try_from(word(header, protocol::USED)).ok()?;
     let overflow = word(header, protocol::OVERFLOW) != 0;
     if word(header, protocol::TOLD) == 0 {
         return None;
     }
-    let length = protocol::TEXT + used.min(protocol::TEXT_SIZE);
-    if length > FIRST {
+    book.resize(protocol::TEXT + used.min(protocol::TEXT_SIZE), 0);
+    if book.len() > FIRST {
         let rest = address.checked_add(FIRST as u64)?;
-        argument::bytes(thread, rest, &mut book[FIRST..length]).ok()?;
+        argument::bytes(thread, rest, &mut book[FIRST..]).ok()?;
     }
-    Some((length, overflow))
+    Some(overflow)
 }
 
 #[derive(Serialize)]
@@ -406,7 +403,7 @@ mod tests {
     #[test]
     fn what_is_no_book_is_not_read() {
         let own = std::process::id();
-        let mut buffer = vec![0; protocol::SIZE];
+        let mut buffer = Vec::new();
         assert_eq!(fill(&mut buffer, own, 8), None);
         assert_eq!(fill(&mut buffer, own, u64::MAX - 1), None);
         let mut memory = vec![0_u8; protocol::SIZE];
@@ -415,6 +412,7 @@ mod tests {
         let header = protocol::HEADER;
         memory[header + 4 * protocol::TOLD] = 1;
         memory[header + 4 * protocol::USED..][..4].fill(0xff);
-        assert_eq!(fill(&mut buffer, own, address(&memory)), Some((protocol::SIZE, false)));
+        assert_eq!(fill(&mut buffer, own, address(&memory)), Some(false));
+        assert_eq!(buffer.len(), protocol::SIZE);
     }
 }
