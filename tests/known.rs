@@ -259,6 +259,33 @@ fn nobody_writes_to_the_table() {
     says_nothing(looked.jailed().arg("guard").args(&paths));
 }
 
+/// Before glibc 2.34 most programs have no `dlsym`: the library, changed so that it asks for what nobody has.
+#[test]
+fn programs_without_dlsym_live() {
+    let directory = tempfile::tempdir().unwrap();
+    let preload = cargo_brig::preload::Preload::new(&[directory.path()]).unwrap().unwrap();
+    let mut bytes = fs::read(preload.path()).unwrap();
+    let at = bytes.windows(7).position(|name| name == b"\0dlsym\0").unwrap();
+    bytes[at + 1] = b'X';
+    let library = directory.path().join("without.so");
+    fs::write(&library, bytes).unwrap();
+    fs::write(directory.path().join("file"), "there\n").unwrap();
+    let run = |words: &[&str]| {
+        let mut command = clean_command(words[0]);
+        command.args(&words[1..]).current_dir(directory.path()).env("LD_PRELOAD", &library);
+        stdout(&succeed(&mut command))
+    };
+    assert_eq!(run(&["cat", "file"]), "there\n");
+    assert_eq!(run(&["stat", "--format=%s", "file"]), "6\n");
+    let real = directory.path().canonicalize().unwrap();
+    assert_eq!(
+        run(&["sh", "-c", "cat < file; realpath ."]),
+        format!("there\n{}\n", real.display())
+    );
+    let found = run(&["python3", "-c", "import subprocess; subprocess.run(['cat', 'file'])"]);
+    assert_eq!(found, "there\n");
+}
+
 #[test]
 fn a_program_with_a_filter_of_its_own_lives() {
     let looked = Looked::new("filtering");

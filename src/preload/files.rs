@@ -145,8 +145,8 @@ unsafe fn from(directory: c_int, path: *const c_char) -> Entry {
 /// Flags of fstatat(2) that mean nothing where there is no link at the end: `AT_SYMLINK_NOFOLLOW`,
 /// `AT_NO_AUTOMOUNT`, and `AT_EMPTY_PATH` of a path that is not empty.
 const AT_PATH: c_int = 0x100 | 0x800 | 0x1000;
-/// Those of `statx`(2), which has `AT_STATX_FORCE_SYNC` and `AT_STATX_DONT_SYNC` besides.
-const STATX: c_int = AT_PATH | 0x2000 | 0x4000;
+/// Those of `statx`(2), which has `AT_STATX_DONT_SYNC` besides.
+const STATX: c_int = AT_PATH | 0x4000;
 /// Those of `faccessat`(3): `AT_EACCESS`, as who runs this is who has started it, and `AT_SYMLINK_NOFOLLOW`.
 const ACCESS: c_int = 0x200 | 0x100;
 

@@ -12,7 +12,8 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use super::others::{ENOENT, are_alone};
 use super::protocol::known::{
-    CLOSED, LENGTH, PATH, PLACE, PROBES, SEED, SIZE, SLOT_COUNT, SLOTS, STATUS, TEXT, hash,
+    CLOSED, IS_FORBIDDEN, LENGTH, PATH, PLACE, PROBES, SEED, SIZE, SLOT_COUNT, SLOTS, STATUS, TEXT,
+    hash,
 };
 use super::system_call::{
     CLOSE, GETCWD, MMAP, OPENAT, PAGE, is_readable, system_call, system_call_of_six,
@@ -42,6 +43,13 @@ unsafe fn word<'a>(table: *mut AtomicU64, index: usize) -> &'a AtomicU64 {
 unsafe fn is_closed(table: *mut AtomicU64) -> bool {
     // SAFETY: as this function's.
     unsafe { word(table, CLOSED) }.load(Acquire) != 0
+}
+
+/// Whether only such calls may be made as the program itself makes.
+pub fn is_forbidden() -> bool {
+    let table = TABLE.load(Acquire);
+    // SAFETY: it is mapped.
+    !table.is_null() && unsafe { word(table, CLOSED) }.load(Acquire) & IS_FORBIDDEN != 0
 }
 
 /// The table, if there is one that is not closed.
@@ -254,7 +262,7 @@ pub fn misses(errno: c_int, by_open: bool) {
     let table = TABLE.load(Acquire);
     if !table.is_null() {
         // SAFETY: it is mapped.
-        if unsafe { is_closed(table) } {
+        if unsafe { is_closed(table) } && !is_forbidden() {
             TABLE.store(null_mut(), Release);
             ENOUGH.store(MISSES.load(Relaxed).saturating_add(AT_FIRST), Relaxed);
         }

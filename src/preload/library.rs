@@ -18,6 +18,7 @@ mod programs;
 mod protocol;
 mod real_path;
 mod status;
+mod symbols;
 mod system_call;
 
 use core::arch::{asm, global_asm};
@@ -135,9 +136,12 @@ impl Book {
         }
     }
 
-    /// Tells the warden where the book is.
+    /// Tells the warden where the book is, if the program has not forbidden itself to.
     #[cold]
     fn tell(&self) {
+        if known::is_forbidden() {
+            return;
+        }
         /// A child of fork(2) begins with an empty book and tells of it (madvise(2), Linux 4.14).
         const MADV_WIPEONFORK: usize = 18;
         let address = (&raw const *self).expose_provenance();

@@ -6,6 +6,9 @@ use core::ptr::{null_mut, without_provenance_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
 
+use super::symbols;
+
+pub const EPERM: c_int = 1;
 pub const ENOENT: c_int = 2;
 pub const ENOMEM: c_int = 12;
 pub const EINVAL: c_int = 22;
@@ -14,25 +17,34 @@ pub const ENOSYS: c_int = 38;
 type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
 type Errno = unsafe extern "C" fn() -> *mut c_int;
 type Symbol = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
-type Visit = unsafe extern "C" fn(*const Object, usize, *mut Code) -> c_int;
-type Iterate = unsafe extern "C" fn(Visit, *mut Code) -> c_int;
+type Visit = unsafe extern "C" fn(*const Object, usize, *mut c_void) -> c_int;
+type Iterate = unsafe extern "C" fn(Visit, *mut c_void) -> c_int;
 
 /// `struct dl_phdr_info` (`dl_iterate_phdr`(3)), as far as it matters.
 #[repr(C)]
 pub struct Object {
-    base: usize,
+    pub base: usize,
     name: *const c_char,
     segments: *const Segment,
     count: u16,
 }
 
+impl Object {
+    /// The first of its segments that is such a one.
+    pub fn segment(&self, is_wanted: impl Fn(&Segment) -> bool) -> Option<&Segment> {
+        // SAFETY: the loader says of an object how many segments it has.
+        let segment = |index| unsafe { &*self.segments.add(index) };
+        (0..usize::from(self.count)).map(segment).find(|segment| is_wanted(segment))
+    }
+}
+
 /// `Elf64_Phdr` (elf(5)).
 #[repr(C)]
-struct Segment {
-    kind: u32,
+pub struct Segment {
+    pub kind: u32,
     flags: u32,
     offset: u64,
-    address: u64,
+    pub address: u64,
     physical_address: u64,
     file_size: u64,
     size: u64,
@@ -42,8 +54,37 @@ struct Segment {
 /// Where an object's code is: from, and how much.
 type Code = (usize, usize);
 
-// Weak: a program without these never calls what needs them, and must start all the same.
-global_asm!(".weak malloc", ".weak __errno_location", ".weak dlsym", ".weak dl_iterate_phdr",);
+// Weak: a program without these never calls what needs them, and must start all the same. The linker defines where
+// this library's own header is.
+global_asm!(
+    ".weak malloc",
+    ".weak __errno_location",
+    ".weak dlsym",
+    ".weak dl_iterate_phdr",
+    ".hidden __ehdr_start",
+);
+
+/// Where this library is mapped.
+pub fn own_base() -> usize {
+    let base;
+    // SAFETY: calculates an address.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!(
+            "lea {}, [rip + __ehdr_start]",
+            out(reg) base,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+        #[cfg(target_arch = "aarch64")]
+        asm!(
+            "adrp {0}, __ehdr_start",
+            "add {0}, {0}, :lo12:__ehdr_start",
+            out(reg) base,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    base
+}
 
 /// The address of another library's function, as the loader has put it into the global offset table;
 /// 0 if there is none.
@@ -117,8 +158,8 @@ pub const fn name(text: &'static str) -> &'static CStr {
 
 /// The function of a name that would be called without this library.
 pub struct Next {
-    name: &'static CStr,
-    found: AtomicPtr<c_void>,
+    pub name: &'static CStr,
+    pub found: AtomicPtr<c_void>,
 }
 
 impl Next {
@@ -131,9 +172,13 @@ impl Next {
     pub fn address(&self) -> *mut c_void {
         const NEXT: *mut c_void = without_provenance_mut(usize::MAX);
         let found = self.found.load(Relaxed);
-        let symbol = address_of!("dlsym");
-        if !found.is_null() || symbol == 0 {
+        if !found.is_null() {
             return found;
+        }
+        let symbol = address_of!("dlsym");
+        if symbol == 0 {
+            symbols::find(&[self]);
+            return self.found.load(Relaxed);
         }
         // SAFETY: dlsym(3) has this type, and `RTLD_NEXT` finds what stands behind this library.
         let found =
@@ -152,13 +197,21 @@ pub fn are_alone() -> bool {
     !IN_COMPANY.load(Relaxed)
 }
 
-/// Looks for all of these, and whether they are the C library's.
-pub fn find(all: &[&Next]) {
+/// See `dl_iterate_phdr`(3).
+pub fn iterate(visit: Visit, with: *mut c_void) {
     let iterate = address_of!("dl_iterate_phdr");
-    let mut code: Code = (0, 0);
     if iterate != 0 {
         // SAFETY: `dl_iterate_phdr`(3) has this type, and calls with what it is given.
-        unsafe { core::mem::transmute::<usize, Iterate>(iterate)(c_library, &raw mut code) };
+        unsafe { core::mem::transmute::<usize, Iterate>(iterate)(visit, with) };
+    }
+}
+
+/// Looks for all of these, and whether they are the C library's.
+pub fn find(all: &[&Next]) {
+    let mut code: Code = (0, 0);
+    iterate(c_library, (&raw mut code).cast());
+    if address_of!("dlsym") == 0 {
+        symbols::find(all);
     }
     let mut others = false;
     for next in all {
@@ -173,23 +226,20 @@ pub fn find(all: &[&Next]) {
 ///
 /// # Safety
 /// As `dl_iterate_phdr`(3) calls it.
-unsafe extern "C" fn c_library(object: *const Object, _: usize, code: *mut Code) -> c_int {
+unsafe extern "C" fn c_library(object: *const Object, _: usize, code: *mut c_void) -> c_int {
     const LOADED: u32 = 1;
     const EXECUTABLE: u32 = 1;
     let own = address_of!("__errno_location");
-    // SAFETY: as this function's; an object has as many segments as it says.
-    unsafe {
-        for index in 0..usize::from((*object).count) {
-            let segment = &*(*object).segments.add(index);
-            let start = (*object).base.wrapping_add(segment.address as usize);
-            if segment.kind == LOADED
-                && segment.flags & EXECUTABLE != 0
-                && own.wrapping_sub(start) < segment.size as usize
-            {
-                *code = (start, segment.size as usize);
-                return 1;
-            }
-        }
-    }
-    0
+    // SAFETY: as this function's.
+    let (object, code) = unsafe { (&*object, &mut *code.cast::<Code>()) };
+    let code_of = |segment: &Segment| {
+        (object.base.wrapping_add(segment.address as usize), segment.size as usize)
+    };
+    let found = object.segment(|segment| {
+        let (start, size) = code_of(segment);
+        segment.kind == LOADED && segment.flags & EXECUTABLE != 0 && own.wrapping_sub(start) < size
+    });
+    let Some(segment) = found else { return 0 };
+    *code = code_of(segment);
+    1
 }

@@ -6,7 +6,7 @@ use core::mem::{MaybeUninit, transmute};
 
 use super::known;
 use super::others::{ENOSYS, Next, set_errno};
-use super::protocol::known::NOTHING_TO_EXECUTE;
+use super::protocol::known::{MAY_EXECUTE, NOTHING_TO_EXECUTE};
 
 type Spawn = unsafe extern "C-unwind" fn(
     *mut c_int,
@@ -38,12 +38,13 @@ impl Space {
         Self(MaybeUninit::uninit())
     }
 
-    /// The first path at which a program of this name can be, if that is not the first that would be tried.
+    /// The first path at which a program of this name can be, if that is not the first that would be tried; and
+    /// whether it is known to be there.
     ///
     /// # Safety
     /// `name` is a string, or null; and nobody changes the environment at the same time.
     #[inline(never)]
-    unsafe fn find(&mut self, name: *const c_char) -> Option<*const c_char> {
+    unsafe fn find(&mut self, name: *const c_char) -> Option<(*const c_char, bool)> {
         let (name, space) = (name.cast::<u8>(), self.0.as_mut_ptr().cast::<u8>());
         // SAFETY: as this function's; strings are not read beyond their NULs, nor the space beyond its end.
         unsafe {
@@ -75,8 +76,9 @@ impl Space {
                 for index in 0..=length {
                     *space.add(end + 1 + index) = *name.add(index);
                 }
-                if known::look(space.cast()).said & NOTHING_TO_EXECUTE == 0 {
-                    return if is_first { None } else { Some(space.cast()) };
+                let said = known::look(space.cast()).said;
+                if said & NOTHING_TO_EXECUTE == 0 {
+                    return (!is_first).then_some((space.cast(), said & MAY_EXECUTE != 0));
                 }
                 is_first = false;
                 path = path.add(end);
@@ -89,14 +91,19 @@ impl Space {
     }
 }
 
-/// Starts a program of this name where it can be first. What is not started from there may be elsewhere.
+/// Starts a program of this name where it can be first. What is not started from there may be elsewhere: `again` is
+/// whether to start it a second time does nothing that was done the first time.
 ///
 /// # Safety
 /// As [`Space::find`]'s.
-unsafe fn started(name: *const c_char, start: impl Fn(*const c_char) -> c_int) -> c_int {
+unsafe fn started(
+    name: *const c_char,
+    again: bool,
+    start: impl Fn(*const c_char) -> c_int,
+) -> c_int {
     // SAFETY: as this function's.
     match unsafe { Space::new().find(name) } {
-        Some(path) if start(path) == 0 => 0,
+        Some((path, is_there)) if (again || is_there) && start(path) == 0 => 0,
         _ => start(name),
     }
 }
@@ -121,7 +128,8 @@ pub unsafe extern "C-unwind" fn posix_spawnp(
     // SAFETY: as this function's; the next function of this name has its type.
     unsafe {
         let next = transmute::<*mut c_void, Spawn>(next);
-        started(name, |path| next(process, path, actions, attributes, arguments, environment))
+        let start = |path| next(process, path, actions, attributes, arguments, environment);
+        started(name, actions.is_null(), start)
     }
 }
 
@@ -142,7 +150,7 @@ pub unsafe extern "C-unwind" fn execvp(
     // SAFETY: as this function's; the next function of this name has its type.
     unsafe {
         let next = transmute::<*mut c_void, Execute>(next);
-        started(name, |path| next(path, arguments))
+        started(name, true, |path| next(path, arguments))
     }
 }
 
@@ -164,6 +172,6 @@ pub unsafe extern "C-unwind" fn execvpe(
     // SAFETY: as this function's; the next function of this name has its type.
     unsafe {
         let next = transmute::<*mut c_void, ExecuteWith>(next);
-        started(name, |path| next(path, arguments, environment))
+        started(name, true, |path| next(path, arguments, environment))
     }
 }

@@ -57,6 +57,10 @@ pub mod known {
     pub const PATH: &core::ffi::CStr = c"/dev/null/cargo-brig/known";
     /// Not 0 if the table is closed.
     pub const CLOSED: usize = 0;
+    /// It is for the reason that something has changed.
+    pub const IS_PAST: u64 = 1;
+    /// It is for the reason that a program has a filter of its own: what that forbids it is not ours to call.
+    pub const IS_FORBIDDEN: u64 = 2;
     /// Where the hash table is.
     pub const SLOTS: usize = 8;
     /// So many slots it has. A slot is 0, or the upper half of a path's [`hash`] and, in its own lower half,

@@ -10,7 +10,7 @@ use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
 use super::known;
-use super::others::{EINVAL, ENOENT, ENOMEM, ENOSYS, Next, are_alone, malloc, set_errno};
+use super::others::{EINVAL, ENOENT, ENOMEM, ENOSYS, EPERM, Next, are_alone, malloc, set_errno};
 use super::protocol::known::{IS_REAL_PATH, NO_REAL_PATH};
 use super::protocol::{PATH_MAX, REAL_PATH};
 use super::system_call::{EINTR, system_call};
@@ -50,18 +50,23 @@ pub unsafe extern "C-unwind" fn realpath(
     if path.is_null() {
         return fail(EINVAL);
     }
-    if !are_alone() {
+    // On failure the C library leaves there what it has come to.
+    let fails = |errno| {
+        // SAFETY: as this function's.
+        if resolved.is_null() { fail(errno) } else { unsafe { others(path, resolved) } }
+    };
+    if !are_alone() || known::is_forbidden() {
         // SAFETY: as this function's.
         return unsafe { others(path, resolved) };
     }
+    // What the caller has given may be where the path is.
     let mut space = MaybeUninit::<[u8; PATH_MAX]>::uninit();
-    let target =
-        if resolved.is_null() { space.as_mut_ptr().cast::<u8>() } else { resolved.cast::<u8>() };
+    let target = space.as_mut_ptr().cast::<u8>();
     // SAFETY: as this function's; the space is of `PATH_MAX` bytes.
     unsafe {
         let known = known::look_with(path, target, PATH_MAX).said;
         if known & NO_REAL_PATH != 0 {
-            return fail(ENOENT);
+            return fails(ENOENT);
         }
         if known & IS_REAL_PATH != 0 {
             return given(target, resolved);
@@ -74,13 +79,14 @@ pub unsafe extern "C-unwind" fn realpath(
             result => break result as c_int,
         }
     };
-    if result == -ENOSYS {
+    // A filter that nobody told of may say that it is forbidden.
+    if matches!(-result, ENOSYS | EPERM) {
         // SAFETY: as this function's.
         return unsafe { others(path, resolved) };
     }
     if result < 0 {
         known::misses(-result, false);
-        return fail(-result);
+        return fails(-result);
     }
     // SAFETY: the warden has written a string of less than `PATH_MAX` bytes there.
     unsafe { given(target, resolved) }
@@ -89,17 +95,14 @@ pub unsafe extern "C-unwind" fn realpath(
 /// The real path as the caller wants it: where it was to be written, or in memory of its own.
 ///
 /// # Safety
-/// `target` is a string, and is `resolved` if that is not null.
+/// `target` is a string, for which there is space at `resolved`, if that is not null.
 unsafe fn given(target: *const u8, resolved: *mut c_char) -> *mut c_char {
-    if !resolved.is_null() {
-        return resolved;
-    }
     let mut length = 0;
     // SAFETY: a string is not read beyond its NUL.
     while unsafe { *target.add(length) } != 0 {
         length += 1;
     }
-    let copy = malloc(length + 1);
+    let copy = if resolved.is_null() { malloc(length + 1) } else { resolved.cast::<u8>() };
     if copy.is_null() {
         return fail(ENOMEM);
     }

@@ -113,7 +113,7 @@ pub fn status(path: &CStr, mask: u32) -> Result<[u64; STATUS], Errno> {
 }
 
 /// Whether names that differ in upper and lower case are the same in an open directory
-/// (`FS_CASEFOLD_FL`, `ioctl_iflags`(2)). File systems without such flags have no such directories.
+/// (`FS_CASEFOLD_FL`, `ioctl_iflags`(2)), as far as its file system has such flags.
 #[must_use]
 pub fn folds_case(directory: BorrowedFd<'_>) -> bool {
     const FOLDS_CASE: libc::c_long = 0x4000_0000;

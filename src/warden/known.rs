@@ -72,11 +72,13 @@ impl<'g> Known<'g> {
         self.table.as_ref()?.file()
     }
 
-    /// There is no table any more, and will be none.
+    /// Nothing is known any more: a program has a filter of its own. Who has a table, or asks for one, sees that
+    /// there.
     pub fn end(&mut self) {
+        self.renew();
         self.left = 0;
-        if let Some(table) = self.table.take() {
-            table.close();
+        if let Some(table) = &self.table {
+            table.forbid();
         }
     }
 
@@ -97,7 +99,7 @@ impl<'g> Known<'g> {
             return;
         }
         self.renew();
-        let Some(table) = &mut self.table else { return };
+        let Some(table) = self.table.as_mut().filter(|table| !table.is_closed()) else { return };
         let name = used.named.as_ref().unwrap_or(&used.path);
         if table.says(name, said) {
             return;
@@ -122,7 +124,8 @@ impl<'g> Known<'g> {
 
     /// Begins a table, if there is none.
     fn renew(&mut self) {
-        if let Some(table) = self.table.take_if(|table| table.is_closed()) {
+        if let Some(table) = self.table.take_if(|table| table.is_closed() && !table.is_forbidden())
+        {
             self.restless.extend(table.changed());
         }
         if self.table.is_some() || self.left == 0 {

@@ -14,7 +14,9 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::fence;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
+use nix::sys::statfs::{FsType, fstatfs};
 
 use super::watches::tells;
 use crate::policy::Grants;
@@ -138,13 +140,31 @@ impl Drop for Making {
     }
 }
 
-/// Whether a directory's file system tells of every change, and takes a name by its letters.
+/// Whether a directory's file system tells of every change, and takes a name by its letters. ZFS may take
+/// different letters for the same (zfsprops(7), `casesensitivity`, `normalization`); of others, each directory may
+/// (`FS_CASEFOLD_FL`), or all of them, the one above included.
 fn is_told_of(directory: &Path) -> bool {
-    let path = c_string(directory.as_os_str().as_bytes().to_vec());
-    let flags = found::flags(libc::O_DIRECTORY | libc::O_CLOEXEC);
-    let no_links = libc::RESOLVE_NO_SYMLINKS;
-    sys::open(AT_FDCWD.as_raw_fd(), &path, flags, 0, no_links)
-        .is_ok_and(|file| tells(&file) && !sys::folds_case(file.as_fd()))
+    const ZFS: FsType = FsType(0x2fc1_2fc1);
+    let open = |path: &[u8]| {
+        let flags = found::flags(libc::O_DIRECTORY | libc::O_CLOEXEC);
+        let no_links = libc::RESOLVE_NO_SYMLINKS;
+        sys::open(AT_FDCWD.as_raw_fd(), &c_string(path.to_vec()), flags, 0, no_links)
+    };
+    let Ok(file) = open(directory.as_os_str().as_bytes()) else { return false };
+    tells(&file)
+        && fstatfs(&file).is_ok_and(|found| found.filesystem_type() != ZFS)
+        && !sys::folds_case(file.as_fd())
+        && open(&in_other_case(directory)).err() == Some(Errno::ENOENT)
+}
+
+/// A path whose last name differs in upper and lower case.
+fn in_other_case(path: &Path) -> Vec<u8> {
+    let mut bytes = path.as_os_str().as_bytes().to_vec();
+    let name = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    for byte in &mut bytes[name..] {
+        *byte ^= if byte.is_ascii_alphabetic() { 0x20 } else { 0 };
+    }
+    bytes
 }
 
 fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {

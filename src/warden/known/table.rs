@@ -15,8 +15,8 @@ use nix::unistd::{AccessFlags, access};
 use super::made::Made;
 use super::watches::{Directories, Watched, Watches};
 use crate::preload::protocol::known::{
-    CLOSED, IS_REAL_PATH, IS_THERE, LENGTH, MASK, MAY_EXECUTE, MAY_READ, PLACE, PROBES, SEED, SIZE,
-    SLOT_COUNT, SLOTS, STATUS, TEXT, hash,
+    CLOSED, IS_FORBIDDEN, IS_PAST, IS_REAL_PATH, IS_THERE, LENGTH, MASK, MAY_EXECUTE, MAY_READ,
+    PLACE, PROBES, SEED, SIZE, SLOT_COUNT, SLOTS, STATUS, TEXT, hash,
 };
 use crate::sys::{self, Shared};
 use crate::warden::found::{c_string, path_only};
@@ -53,10 +53,10 @@ impl Table {
         Ok(Self { memory, watches: None, used: 0 })
     }
 
-    /// What a process maps; none if the table is closed.
+    /// What a process maps; none if there is nothing that it could read there.
     #[must_use]
     pub fn file(&self) -> Option<OwnedFd> {
-        if self.is_closed() { None } else { self.memory.file().ok() }
+        if self.is_closed() && !self.is_forbidden() { None } else { self.memory.file().ok() }
     }
 
     /// Whether it is closed.
@@ -65,9 +65,15 @@ impl Table {
         self.memory.words()[CLOSED].load(Acquire) != 0
     }
 
-    /// Closes it.
-    pub fn close(&self) {
-        close(&self.memory);
+    /// Closes it, and says that programs have filters of their own.
+    pub fn forbid(&self) {
+        self.memory.words()[CLOSED].fetch_or(IS_FORBIDDEN, Release);
+    }
+
+    /// Whether that is so.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.memory.words()[CLOSED].load(Acquire) & IS_FORBIDDEN != 0
     }
 
     /// The directory in which something changed.
@@ -84,7 +90,7 @@ impl Table {
                 Ok(watches) => self.watches = Some(watches),
                 Err(errno) => {
                     tracing::debug!(%errno, "nothing is known of a path");
-                    self.close();
+                    close(&self.memory);
                 }
             }
         }
@@ -116,16 +122,14 @@ impl Table {
         }
         let name = c_string(path.to_vec());
         let Ok(found) = lstat(name.as_c_str()) else { return };
-        match SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFREG if found.st_nlink == 1 => {}
-            // What has another name as well can change by that, in a directory that is not watched.
-            SFlag::S_IFREG | SFlag::S_IFDIR => {
-                let watched = self.watches().map(|watches| watches.watch(path, Watched::Status));
-                if restless.contains(path) || watched != Some(Ok(())) {
-                    return;
-                }
-            }
-            _ => return,
+        let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
+        if !matches!(kind, SFlag::S_IFREG | SFlag::S_IFDIR) || restless.contains(path) {
+            return;
+        }
+        // A file can change by another name, in a directory that is not watched.
+        let watched = self.watches().map(|watches| watches.watch(path, Watched::Status));
+        if watched != Some(Ok(())) {
+            return;
         }
         // Now it is watched itself.
         let Ok(status) = sys::status(&name, MASK) else { return };
@@ -232,7 +236,7 @@ impl Table {
 }
 
 fn close(memory: &Shared) {
-    memory.words()[CLOSED].store(1, Release);
+    memory.words()[CLOSED].fetch_or(IS_PAST, Release);
 }
 
 /// Whether it is so at this moment, of a path without links to it: the name that was recorded of a call that
