@@ -287,6 +287,8 @@ fn who_is_not_seen_is_named_with_the_reason() {
         ./killed || true
         ./thread
         (: subshell; ./static)
+        ./filters
+        ./later
         ",
     );
     let asks = "int main(void) { getenv(\"ASKED\"); return 0; }";
@@ -296,6 +298,23 @@ fn who_is_not_seen_is_named_with_the_reason() {
     program.compile("killed", "int main(void) { getenv(\"ASKED\"); raise(SIGKILL); }", &[]);
     let thread = "int main(void) { getenv(\"LAST\"); syscall(SYS_exit, 0); }";
     program.compile("thread", thread, &[]);
+    // A child of fork tells anew, and what starts in it, but not what starts afterwards.
+    let filters = "#include <linux/filter.h>\n#include <linux/seccomp.h>\n#include <sys/prctl.h>\n
+        int main(void) {
+            struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+            struct sock_fprog program = {1, &all};
+            getenv(\"BEFORE_FILTER\");
+            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 1;
+            if (!fork()) execl(\"./below\", \"below\", NULL);
+            int status;
+            wait(&status);
+            getenv(\"BEHIND_FILTER\");
+            return status;
+        }";
+    program.compile("filters", filters, &[]);
+    program.compile("below", "int main(void) { getenv(\"BELOW_FILTER\"); return 0; }", &[]);
+    program.compile("later", "int main(void) { getenv(\"AFTER_FILTER\"); return 0; }", &[]);
     // The shell says that a program was killed.
     let mut command = program.project.brig(&["exec", "--", "./script"]);
     command.env("OUT_DIR", program.project.root.join("unit/out"));
@@ -303,17 +322,24 @@ fn who_is_not_seen_is_named_with_the_reason() {
     let environment = program.environment();
     assert_eq!(environment.state("NOBODY_SEES"), None);
     assert_eq!(environment.processes("ASKED").len(), 1);
+    let states = ["BEFORE_FILTER", "BEHIND_FILTER", "BELOW_FILTER", "AFTER_FILTER"]
+        .map(|name| environment.state(name));
+    assert_eq!(states, [Some("absent"), Some("absent"), None, Some("absent")]);
     for (name, reasons) in [
         ("static", &["static program"][..]),
         ("bare", &["did not load the library"]),
         ("seen", &[]),
         ("killed", &["ended by a signal"]),
         ("thread", &["ended by its last thread"]),
+        ("filters", &[]),
+        ("below", &["has a seccomp filter of its own"]),
+        ("later", &[]),
     ] {
         assert_eq!(environment.unseen_of(name), reasons, "{name}");
     }
-    let first = &environment.unseen()[0];
-    assert_eq!(*first, json!({ "process": 0, "reason": "walks the environment itself" }));
+    let of_shell = ["has a seccomp filter of its own", "walks the environment itself"]
+        .map(|reason| json!({ "process": 0, "reason": reason }));
+    assert_eq!(environment.unseen().as_array().unwrap()[..2], of_shell);
 }
 
 #[test]

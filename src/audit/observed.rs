@@ -281,7 +281,9 @@ impl Sight<'_> {
             match &*unseen.reason {
                 "too many names" => self.incomplete("variables"),
                 // A program that is not the script's own asks for whatever it likes.
-                reason @ ("static program" | "did not load the library")
+                reason @ ("static program"
+                | "did not load the library"
+                | "has a seccomp filter of its own")
                     if self.is_script(unseen.process) =>
                 {
                     let value = format!("(unseen: {reason})");

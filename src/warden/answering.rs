@@ -210,7 +210,7 @@ impl<'a, 'g> Thread<'a, 'g> {
                     (self.give_shared(call, file, close_on_exec), uses)
                 }
                 open::Opened::Table => {
-                    let table = self.observer().known.file();
+                    let table = self.observer().table(process);
                     match table {
                         Some(table) => self.give_shared(call, table, true),
                         None => self.give(call, Answer::Fail(Errno::ENOENT)),
@@ -365,9 +365,8 @@ impl<'a, 'g> Thread<'a, 'g> {
                 self.observer().told(call, process);
                 Answer::Fail(Errno::ENOSYS)
             }
-            // What such a process may still call, the preloaded library cannot know.
             libc::SYS_seccomp | libc::SYS_prctl => {
-                self.observer().known.end();
+                self.observer().filters(process);
                 Answer::Continue
             }
             libc::SYS_exit_group => {

@@ -45,6 +45,10 @@ enum Reason {
     /// Its loader did not open the library: somebody has changed `LD_PRELOAD`, for instance.
     #[serde(rename = "did not load the library")]
     NotLoaded,
+    /// What that forbids a process, the library does not call; and of those that were there before and had told
+    /// nothing, it does not know which has it.
+    #[serde(rename = "has a seccomp filter of its own")]
+    Filters,
     /// See [`WALKERS`].
     #[serde(rename = "walks the environment itself")]
     Walks,
@@ -70,6 +74,8 @@ struct State {
     book: Option<u64>,
     /// Whether it was read at the very end.
     ended: bool,
+    /// Whether it has installed a filter, or comes from a process that has.
+    filters: bool,
     reasons: BTreeSet<Reason>,
 }
 
@@ -83,7 +89,8 @@ struct Program {
 impl State {
     /// Of a new process.
     fn child(&self) -> Self {
-        Self { program: self.program, inherited: true, ..Self::default() }
+        let Self { program, filters, .. } = *self;
+        Self { program, filters, inherited: true, ..Self::default() }
     }
 
     /// What can be said of its program when it is done.
@@ -185,7 +192,25 @@ impl<'a> Asked<'a> {
         }
         let program = Some(Program { dynamic, loaded: false, walks: walks(program) });
         let reasons = std::mem::take(&mut state.reasons);
-        *state = State { program, reasons, ..State::default() };
+        *state = State { program, reasons, filters: state.filters, ..State::default() };
+    }
+
+    /// A process installs a filter. Who has not told where its book is by now does not tell any more.
+    pub fn filters(&mut self, process: u32, processes: &mut Processes) {
+        self.state(process).filters = true;
+        for (living, _) in processes.living() {
+            self.meets(living, processes);
+            let state = self.state(living);
+            if state.book.is_none() {
+                state.reasons.insert(Reason::Filters);
+            }
+        }
+    }
+
+    /// Whether a process has a filter.
+    #[must_use]
+    pub fn has_filter(&self, process: u32) -> bool {
+        self.states.get(process as usize).is_some_and(|state| state.filters)
     }
 
     /// A process has opened the library.
@@ -306,6 +331,9 @@ impl<'a> Asked<'a> {
     fn unseen(&self, process: &Process) -> Vec<Unseen> {
         let mut state = self.states[process.id as usize].clone();
         state.program_ends();
+        if state.filters && state.book.is_none() {
+            state.reasons.insert(Reason::Filters);
+        }
         if state.program.is_some_and(|program| program.loaded) && !state.ended {
             let by_itself = matches!(process.exit, Some(Exit::Code(_)));
             state.reasons.insert(if by_itself { Reason::LastThread } else { Reason::Signal });

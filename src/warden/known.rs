@@ -39,6 +39,8 @@ pub struct Known<'g> {
     grants: &'g Grants,
     made: Made,
     table: Option<Table>,
+    /// The last one, if a program has a filter of its own.
+    forbidden: Option<Table>,
     /// Directories in which something changed: of what is in them nothing is known for long.
     restless: Directories,
     /// How many more tables may be begun.
@@ -62,7 +64,8 @@ impl<'g> Known<'g> {
         // A permissive policy lets it write everywhere.
         let is_possible = grants.library.is_some() && !grants.is_permissive();
         let left = if is_possible { TABLES } else { 0 };
-        Self { grants, made, table: None, restless: Directories::new(), left, missing: ENOUGH }
+        let restless = Directories::new();
+        Self { grants, made, table: None, forbidden: None, restless, left, missing: ENOUGH }
     }
 
     /// The table as a file, be there something in it or not.
@@ -72,14 +75,20 @@ impl<'g> Known<'g> {
         self.table.as_ref()?.file()
     }
 
-    /// Nothing is known any more: a program has a filter of its own. Who has a table, or asks for one, sees that
-    /// there.
+    /// Nothing is known any more: a program has a filter of its own, and whoever has a table sees that there.
     pub fn end(&mut self) {
         self.renew();
         self.left = 0;
-        if let Some(table) = &self.table {
+        if let Some(table) = self.table.take() {
             table.forbid();
+            self.forbidden = Some(table);
         }
+    }
+
+    /// The table, as a file, in which a program sees that it has such a filter.
+    #[must_use]
+    pub fn forbidden(&self) -> Option<OwnedFd> {
+        self.forbidden.as_ref()?.file()
     }
 
     /// Puts what was found at a path into the table, if that is worth to be known. To be read or executed is only what was not there. A link was read if somebody has
@@ -99,7 +108,7 @@ impl<'g> Known<'g> {
             return;
         }
         self.renew();
-        let Some(table) = self.table.as_mut().filter(|table| !table.is_closed()) else { return };
+        let Some(table) = &mut self.table else { return };
         let name = used.named.as_ref().unwrap_or(&used.path);
         if table.says(name, said) {
             return;
@@ -124,8 +133,7 @@ impl<'g> Known<'g> {
 
     /// Begins a table, if there is none.
     fn renew(&mut self) {
-        if let Some(table) = self.table.take_if(|table| table.is_closed() && !table.is_forbidden())
-        {
+        if let Some(table) = self.table.take_if(|table| table.is_closed()) {
             self.restless.extend(table.changed());
         }
         if self.table.is_some() || self.left == 0 {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -147,6 +148,17 @@ impl<'a> Observer<'a> {
             }
         }
         (process, self.processes.pid(process) == call.pid)
+    }
+
+    /// A process installs a filter: what it may still call, the preloaded library cannot know.
+    pub fn filters(&mut self, process: u32) {
+        self.known.end();
+        self.asked.filters(process, &mut self.processes);
+    }
+
+    /// What is known of paths, as a file for a process.
+    pub fn table(&mut self, process: u32) -> Option<OwnedFd> {
+        if self.asked.has_filter(process) { self.known.forbidden() } else { self.known.file() }
     }
 
     /// A process tells which variables it has asked for.

@@ -53,10 +53,11 @@ impl Table {
         Ok(Self { memory, watches: None, used: 0 })
     }
 
-    /// What a process maps; none if there is nothing that it could read there.
+    /// What a process maps; none if it is closed because something has changed.
     #[must_use]
     pub fn file(&self) -> Option<OwnedFd> {
-        if self.is_closed() && !self.is_forbidden() { None } else { self.memory.file().ok() }
+        let is_past = self.memory.words()[CLOSED].load(Acquire) & IS_PAST != 0;
+        if is_past { None } else { self.memory.file().ok() }
     }
 
     /// Whether it is closed.
@@ -65,15 +66,9 @@ impl Table {
         self.memory.words()[CLOSED].load(Acquire) != 0
     }
 
-    /// Closes it, and says that programs have filters of their own.
+    /// Closes it, and says that a program has a filter of its own.
     pub fn forbid(&self) {
         self.memory.words()[CLOSED].fetch_or(IS_FORBIDDEN, Release);
-    }
-
-    /// Whether that is so.
-    #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        self.memory.words()[CLOSED].load(Acquire) & IS_FORBIDDEN != 0
     }
 
     /// The directory in which something changed.
