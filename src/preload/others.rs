@@ -210,12 +210,15 @@ pub fn iterate(visit: Visit, with: *mut c_void) {
 pub fn find(all: &[&Next]) {
     let mut code: Code = (0, 0);
     iterate(c_library, (&raw mut code).cast());
-    if address_of!("dlsym") == 0 {
+    // In one go: what there is not would be looked for again.
+    let has_dlsym = address_of!("dlsym") != 0;
+    if !has_dlsym {
         symbols::find(all);
     }
     let mut others = false;
     for next in all {
-        let address = next.address().expose_provenance();
+        let found = if has_dlsym { next.address() } else { next.found.load(Relaxed) };
+        let address = found.expose_provenance();
         // What there is not, nobody calls.
         others |= address != 0 && address.wrapping_sub(code.0) >= code.1;
     }
