@@ -126,6 +126,9 @@ impl Symbols {
         // SAFETY: as this function's; the table's parts lie as its header says, and each chain has an end.
         unsafe {
             let [buckets, first, filters] = [0, 1, 2].map(|index| *self.hash.add(index));
+            if buckets == 0 {
+                return None;
+            }
             let bucket = self.hash.add(4 + 2 * filters as usize);
             let chain = bucket.add(buckets as usize);
             let mut index = *bucket.add((hashed % buckets) as usize);
