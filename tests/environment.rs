@@ -287,7 +287,7 @@ fn who_is_not_seen_is_named_with_the_reason() {
         ./killed || true
         ./thread
         (: subshell; ./static)
-        ./filters
+        ./forks
         ./later
         ",
     );
@@ -313,6 +313,15 @@ fn who_is_not_seen_is_named_with_the_reason() {
             return status;
         }";
     program.compile("filters", filters, &[]);
+    // It has no filter, but its library does not know that: its child tells nothing.
+    let forks = "int main(void) {
+        getenv(\"EARLY\");
+        if (system(\"./filters\")) return 1;
+        if (!fork()) getenv(\"IN_CHILD\"), exit(0);
+        wait(NULL);
+        return 0;
+    }";
+    program.compile("forks", forks, &[]);
     program.compile("below", "int main(void) { getenv(\"BELOW_FILTER\"); return 0; }", &[]);
     program.compile("later", "int main(void) { getenv(\"AFTER_FILTER\"); return 0; }", &[]);
     // The shell says that a program was killed.
@@ -322,9 +331,9 @@ fn who_is_not_seen_is_named_with_the_reason() {
     let environment = program.environment();
     assert_eq!(environment.state("NOBODY_SEES"), None);
     assert_eq!(environment.processes("ASKED").len(), 1);
-    let states = ["BEFORE_FILTER", "BEHIND_FILTER", "BELOW_FILTER", "AFTER_FILTER"]
+    let states = ["BEFORE_FILTER", "BEHIND_FILTER", "BELOW_FILTER", "IN_CHILD", "AFTER_FILTER"]
         .map(|name| environment.state(name));
-    assert_eq!(states, [Some("absent"), Some("absent"), None, Some("absent")]);
+    assert_eq!(states, [Some("absent"), Some("absent"), None, None, Some("absent")]);
     for (name, reasons) in [
         ("static", &["static program"][..]),
         ("bare", &["did not load the library"]),
@@ -337,6 +346,16 @@ fn who_is_not_seen_is_named_with_the_reason() {
     ] {
         assert_eq!(environment.unseen_of(name), reasons, "{name}");
     }
+    let processes = environment.record["processes"].as_array().unwrap();
+    let of_forks = |process: &&Value| process["programs"].to_string().contains("forks");
+    let forks = &processes.iter().find(of_forks).unwrap()["id"];
+    let is_silent = |process: &Value| {
+        let reason =
+            json!({ "process": process["id"], "reason": "has a seccomp filter of its own" });
+        environment.unseen().as_array().unwrap().contains(&reason)
+    };
+    let child = |process: &&Value| process["parent"] == *forks && process["programs"] == json!([]);
+    assert!(processes.iter().find(child).is_some_and(is_silent));
     let of_shell = ["has a seccomp filter of its own", "walks the environment itself"]
         .map(|reason| json!({ "process": 0, "reason": reason }));
     assert_eq!(environment.unseen().as_array().unwrap()[..2], of_shell);

@@ -45,8 +45,8 @@ enum Reason {
     /// Its loader did not open the library: somebody has changed `LD_PRELOAD`, for instance.
     #[serde(rename = "did not load the library")]
     NotLoaded,
-    /// What that forbids a process, the library does not call; and of those that were there before and had told
-    /// nothing, it does not know which has it.
+    /// What that forbids a process, the library does not call; and of those that were there before, it does not
+    /// know which has it.
     #[serde(rename = "has a seccomp filter of its own")]
     Filters,
     /// See [`WALKERS`].
@@ -76,6 +76,8 @@ struct State {
     ended: bool,
     /// Whether it has installed a filter, or comes from a process that has.
     filters: bool,
+    /// Whether its library tells nothing any more, because some process has installed one.
+    silent: bool,
     reasons: BTreeSet<Reason>,
 }
 
@@ -89,8 +91,8 @@ struct Program {
 impl State {
     /// Of a new process.
     fn child(&self) -> Self {
-        let Self { program, filters, .. } = *self;
-        Self { program, filters, inherited: true, ..Self::default() }
+        let Self { program, filters, silent, .. } = *self;
+        Self { program, filters, silent, inherited: true, ..Self::default() }
     }
 
     /// What can be said of its program when it is done.
@@ -101,6 +103,9 @@ impl State {
         }
         if walks {
             self.reasons.insert(Reason::Walks);
+        }
+        if self.silent && self.book.is_none() {
+            self.reasons.insert(Reason::Filters);
         }
     }
 }
@@ -191,8 +196,8 @@ impl<'a> Asked<'a> {
             state.program_ends();
         }
         let program = Some(Program { dynamic, loaded: false, walks: walks(program) });
-        let reasons = std::mem::take(&mut state.reasons);
-        *state = State { program, reasons, filters: state.filters, ..State::default() };
+        let (reasons, filters) = (std::mem::take(&mut state.reasons), state.filters);
+        *state = State { program, reasons, filters, silent: filters, ..State::default() };
     }
 
     /// A process installs a filter. Who has not told where its book is by now does not tell any more.
@@ -200,10 +205,7 @@ impl<'a> Asked<'a> {
         self.state(process).filters = true;
         for (living, _) in processes.living() {
             self.meets(living, processes);
-            let state = self.state(living);
-            if state.book.is_none() {
-                state.reasons.insert(Reason::Filters);
-            }
+            self.state(living).silent = true;
         }
     }
 
@@ -331,9 +333,6 @@ impl<'a> Asked<'a> {
     fn unseen(&self, process: &Process) -> Vec<Unseen> {
         let mut state = self.states[process.id as usize].clone();
         state.program_ends();
-        if state.filters && state.book.is_none() {
-            state.reasons.insert(Reason::Filters);
-        }
         if state.program.is_some_and(|program| program.loaded) && !state.ended {
             let by_itself = matches!(process.exit, Some(Exit::Code(_)));
             state.reasons.insert(if by_itself { Reason::LastThread } else { Reason::Signal });

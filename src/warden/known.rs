@@ -199,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::policy::{Grant, Hidden};
+    use crate::preload::protocol::known::{CLOSED, IS_FORBIDDEN, IS_PAST};
     use crate::preload::protocol::known::{MAY_EXECUTE, MAY_READ};
 
     #[test]
@@ -227,7 +228,9 @@ mod tests {
         while !table.is_closed() {
             std::thread::yield_now();
         }
-        assert!(known.table.as_ref().unwrap().file().is_none());
+        let inode = |file: &OwnedFd| nix::sys::stat::fstat(file).unwrap().st_ino;
+        let past = inode(&known.table.as_ref().unwrap().file().unwrap());
+        assert_ne!(inode(&known.file().unwrap()), past);
         // What is in a directory that changes is not kept any more.
         let other = directory.join("other").into_os_string().into_vec();
         known.note(&Use::of(Kind::Read, other), false);
@@ -235,6 +238,30 @@ mod tests {
         assert!(known.file().is_some());
         assert_eq!(said(&known, directory.join("other").as_os_str().as_bytes()), 0);
         assert_eq!(said(&known, &path(1)), NOTHING_TO_READ);
+    }
+
+    #[test]
+    fn who_has_a_filter_is_told_so_whatever_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let absent = directory.path().canonicalize().unwrap().join("none");
+        let grants = Grants { library: Some("/library".into()), ..Grants::default() };
+        let mut known = Known::new(&grants, Made::default());
+        for _ in 0..=ENOUGH {
+            known.note(&Use::of(Kind::Read, absent.clone().into_os_string().into_vec()), false);
+        }
+        known.end();
+        assert!(known.file().is_none());
+        fs::write(&absent, "").unwrap();
+        let closed = || {
+            let mut word = [0; 8];
+            let file = known.forbidden().unwrap();
+            assert_eq!(nix::sys::uio::pread(&file, &mut word, 8 * CLOSED as i64), Ok(8));
+            u64::from_ne_bytes(word)
+        };
+        while closed() & IS_PAST == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(closed(), IS_PAST | IS_FORBIDDEN);
     }
 
     #[test]

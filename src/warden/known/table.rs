@@ -53,11 +53,10 @@ impl Table {
         Ok(Self { memory, watches: None, used: 0 })
     }
 
-    /// What a process maps; none if it is closed because something has changed.
+    /// What a process maps, which sees there whether it is closed.
     #[must_use]
     pub fn file(&self) -> Option<OwnedFd> {
-        let is_past = self.memory.words()[CLOSED].load(Acquire) & IS_PAST != 0;
-        if is_past { None } else { self.memory.file().ok() }
+        self.memory.file().ok()
     }
 
     /// Whether it is closed.
@@ -117,14 +116,16 @@ impl Table {
         }
         let name = c_string(path.to_vec());
         let Ok(found) = lstat(name.as_c_str()) else { return };
-        let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
-        if !matches!(kind, SFlag::S_IFREG | SFlag::S_IFDIR) || restless.contains(path) {
-            return;
-        }
-        // A file can change by another name, in a directory that is not watched.
-        let watched = self.watches().map(|watches| watches.watch(path, Watched::Status));
-        if watched != Some(Ok(())) {
-            return;
+        match SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG if found.st_nlink == 1 => {}
+            // What has another name as well can change by that, in a directory that is not watched.
+            SFlag::S_IFREG | SFlag::S_IFDIR => {
+                let watched = self.watches().map(|watches| watches.watch(path, Watched::Status));
+                if restless.contains(path) || watched != Some(Ok(())) {
+                    return;
+                }
+            }
+            _ => return,
         }
         // Now it is watched itself.
         let Ok(status) = sys::status(&name, MASK) else { return };
