@@ -63,6 +63,17 @@ enum Reason {
     LastThread,
 }
 
+/// Where there is a seccomp filter that is not the jail's: then the library tells nothing any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Filter {
+    #[default]
+    Nowhere,
+    /// Some other process had installed one when this one ran its program.
+    Elsewhere,
+    /// It has installed one, or comes from a process that has.
+    Own,
+}
+
 /// What is known of a process.
 #[derive(Clone, Debug, Default)]
 struct State {
@@ -74,10 +85,7 @@ struct State {
     book: Option<u64>,
     /// Whether it was read at the very end.
     ended: bool,
-    /// Whether it has installed a filter, or comes from a process that has.
-    filters: bool,
-    /// Whether its library tells nothing any more, because some process has installed one.
-    silent: bool,
+    filter: Filter,
     reasons: BTreeSet<Reason>,
 }
 
@@ -91,8 +99,8 @@ struct Program {
 impl State {
     /// Of a new process.
     fn child(&self) -> Self {
-        let Self { program, filters, silent, .. } = *self;
-        Self { program, filters, silent, inherited: true, ..Self::default() }
+        let Self { program, filter, .. } = *self;
+        Self { program, filter, inherited: true, ..Self::default() }
     }
 
     /// What can be said of its program when it is done.
@@ -104,7 +112,7 @@ impl State {
         if walks {
             self.reasons.insert(Reason::Walks);
         }
-        if self.silent && self.book.is_none() {
+        if self.filter != Filter::Nowhere && self.book.is_none() {
             self.reasons.insert(Reason::Filters);
         }
     }
@@ -196,23 +204,27 @@ impl<'a> Asked<'a> {
             state.program_ends();
         }
         let program = Some(Program { dynamic, loaded: false, walks: walks(program) });
-        let (reasons, filters) = (std::mem::take(&mut state.reasons), state.filters);
-        *state = State { program, reasons, filters, silent: filters, ..State::default() };
+        let reasons = std::mem::take(&mut state.reasons);
+        let filter = if state.filter == Filter::Own { Filter::Own } else { Filter::Nowhere };
+        *state = State { program, filter, reasons, ..State::default() };
     }
 
     /// A process installs a filter. Who has not told where its book is by now does not tell any more.
     pub fn filters(&mut self, process: u32, processes: &mut Processes) {
-        self.state(process).filters = true;
+        self.state(process).filter = Filter::Own;
         for (living, _) in processes.living() {
             self.meets(living, processes);
-            self.state(living).silent = true;
+            let state = self.state(living);
+            if state.filter == Filter::Nowhere {
+                state.filter = Filter::Elsewhere;
+            }
         }
     }
 
     /// Whether a process has a filter.
     #[must_use]
     pub fn has_filter(&self, process: u32) -> bool {
-        self.states.get(process as usize).is_some_and(|state| state.filters)
+        self.states.get(process as usize).is_some_and(|state| state.filter == Filter::Own)
     }
 
     /// A process has opened the library.
